@@ -1,0 +1,78 @@
+"""One error tree, one voice: what was found, what was expected, what to do.
+
+Every failure that a user can meet carries a stable code from :data:`ERROR_CODES`; the runbook
+(``deployments/README.md``) explains each. No message ever holds a value of a record: fields, rules,
+row numbers and counts only.
+"""
+
+from __future__ import annotations
+
+ERROR_CODES: dict[str, str] = {
+    # settings, zones and keys
+    "E-SETTINGS": "a settings file is missing, unreadable or wrong",
+    "E-ZONE": "a process can see something that its zone must not hold",
+    "E-KEY-FILE": "a key file is missing, readable by others, malformed or of another role",
+    "E-KEY-MISMATCH": "the custodians encoded with different linkage keys",
+    "E-PROTOCOL": "the linkage protocol file is wrong",
+    "E-PROTOCOL-MISMATCH": "a delivery was made under another linkage protocol",
+    # the custodian's side
+    "E-SRC-UNAVAILABLE": "a source database cannot be reached or does not answer in time",
+    "E-SRC-SCHEMA": "a source's columns are not those that the settings declare",
+    "E-DQ-REJECTS": "more rows break a field rule than the settings allow",
+    "E-DQ-EXPECTATION": "a batch breaks a set-level expectation",
+    "E-DQ-VOLUME": "far fewer or far more rows than the settings allow",
+    "E-SPOOL": "the encrypted working file of a stage cannot be written or read",
+    # the exchange
+    "E-DLV-MISSING": "no complete delivery for this run is in the exchange",
+    "E-DLV-DIGEST": "a delivery's parts do not match its manifest",
+    "E-DLV-MANIFEST": "a delivery's manifest cannot be read",
+    "E-DLV-SIGNATURE": "a delivery's manifest is not signed by its custodian",
+    "E-DLV-FORMAT": "a delivery's part is not in the agreed wire format",
+    "E-DLV-FOREIGN": "a delivery belongs to another project, custodian or run",
+    # the linkage unit
+    "E-PAIR-BUDGET": "the blocking passes propose more pairs than the budget allows",
+    "E-KERNEL-INPUT": "arrays of the wrong shape or dtype reached a kernel",
+    # the warehouse
+    "E-WH-UNAVAILABLE": "the warehouse cannot be reached or does not answer in time",
+    "E-WH-SCHEMA": "the warehouse's schema is not the one that this code expects",
+    "E-RUN-LOCKED": "another run holds the project's lock",
+    "E-RUN-FENCED": "a newer run has published since this one began",
+    "E-AUDIT-BROKEN": "the audit log or a table that it describes was altered",
+    # everything
+    "E-INPUT": "an argument or input file is wrong",
+    "E-SERVER": "a server that the demo starts did not come up",
+    "E-TIMEOUT": "a stage or a party did not finish within its deadline",
+    "E-PARTY-FAILED": "a party's process ended in failure",
+    "E-INTERNAL": "an unforeseen error; its message is withheld, since it may hold a record's value",
+}
+
+
+class NightlinkError(Exception):
+    """A failure with a stable code.
+
+    Parameters
+    ----------
+    code : str
+        A key of :data:`ERROR_CODES`.
+    found, expected, remedy : str
+        What was found, what was expected, what to do. Never a value of a record.
+    transient : bool
+        True when trying again later, unchanged, may succeed.
+    """
+
+    def __init__(self, code: str, *, found: str, expected: str, remedy: str, transient: bool = False) -> None:
+        if code not in ERROR_CODES:
+            raise KeyError(f"error code {code} is not registered in linkage_core/errors.py")
+        self.code = code
+        self.found = found
+        self.expected = expected
+        self.remedy = remedy
+        self.transient = transient
+        super().__init__(f"{code}: found {found}; expected {expected}. {remedy}")
+
+
+class ProtocolError(NightlinkError):
+    """The linkage protocol file is wrong; the message names the entry."""
+
+    def __init__(self, *, found: str, expected: str, remedy: str = "Correct the linkage protocol file.") -> None:
+        super().__init__("E-PROTOCOL", found=found, expected=expected, remedy=remedy)
