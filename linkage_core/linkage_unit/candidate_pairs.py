@@ -1,0 +1,297 @@
+"""Candidate pairs: the union of keyed blocking passes, counted before any pair is made. Zone: linkage_unit.
+
+Two records are candidates when they share a blocking value in at least one pass (several passes: Hernandez
+and Stolfo 1995, doi:10.1145/223784.223807; purging of oversized blocks: Papadakis et al. 2013,
+doi:10.1109/TKDE.2012.150). The linkage unit sees keyed values only: equality is all that they tell.
+
+A crowded value (everyone called Smith, or a column that holds one constant) would explode, so sizes are
+counted from the histogram of values first: a block with more than ``max_block_pairs`` pairs is dropped in
+that pass alone and reported, and a total above ``pair_budget`` is refused before memory is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from linkage_core.errors import NightlinkError
+from linkage_core.linkage_unit.dice_kernels import kernel_input
+from linkage_core.linkage_unit.kernel_compilation import CompiledKernel, run_in_chunks
+from linkage_core.protocol.encoded_records import NULL_BLOCKING_VALUE
+
+MAX_PASSES = 32
+MAX_RECORDS = (1 << 31) - 1
+PROPOSALS_PER_CHUNK = 1 << 20
+"""Proposals (pairs before the union) of one chunk, 8 bytes each; each thread holds one chunk."""
+
+Blocking = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class PassReport:
+    """What one blocking pass did, from counts alone.
+
+    Attributes
+    ----------
+    name : str
+        The pass, as in the protocol.
+    blocks, pairs : int
+        Blocks kept (values that both sides hold), and the pairs that they propose.
+    largest_block_pairs : int
+        Pairs of the largest block found, whether kept or dropped; 0 without any.
+    blocks_dropped, pairs_dropped : int
+        Blocks above the limit, and the pairs that they would have proposed.
+    null_a, null_b : int
+        Records whose value is null: they take no part in this pass.
+    size_histogram : tuple of int
+        Element ``e`` counts the blocks, kept or dropped, of 2**e to 2**(e+1) - 1 pairs.
+    """
+
+    name: str
+    blocks: int
+    pairs: int
+    largest_block_pairs: int
+    blocks_dropped: int
+    pairs_dropped: int
+    null_a: int
+    null_b: int
+    size_histogram: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class CandidatePairs:
+    """Pairs to compare, each once, in ascending order of (index_a, index_b).
+
+    Attributes
+    ----------
+    index_a, index_b : ndarray of intp, shape (m,)
+        Rows of the two sides.
+    passes : ndarray of uint32, shape (m,)
+        Bit ``p`` is set when pass ``p`` proposed the pair.
+    reports : tuple of PassReport
+        One for each pass, in the protocol's order.
+    all_pairs : int
+        Pairs of the full cross product.
+    """
+
+    index_a: npt.NDArray[np.intp]
+    index_b: npt.NDArray[np.intp]
+    passes: npt.NDArray[np.uint32]
+    reports: tuple[PassReport, ...]
+    all_pairs: int
+
+    def __len__(self) -> int:
+        return len(self.index_a)
+
+    @property
+    def reduction_ratio(self) -> float:
+        """Share of the cross product that is not compared; 0.0 when a side is empty."""
+        return 1.0 - len(self) / self.all_pairs if self.all_pairs else 0.0
+
+
+@dataclass(frozen=True)
+class _PassBlocks:
+    """The kept blocks of one pass: members of side B by block, and each A record's block (-1: none)."""
+
+    block_of_a: npt.NDArray[np.intp]
+    first_b: npt.NDArray[np.intp]
+    size_b: npt.NDArray[np.intp]
+    members_b: npt.NDArray[np.intp]
+    report: PassReport
+
+
+def propose_pairs(
+    blocking_a: Blocking,
+    blocking_b: Blocking,
+    *,
+    pass_names: Sequence[str],
+    max_block_pairs: int,
+    pair_budget: int,
+    threads: int | None = None,
+) -> CandidatePairs:
+    """Union of all passes: every pair of records that share a kept block.
+
+    Parameters
+    ----------
+    blocking_a, blocking_b : ndarray of uint64, shape (na, P), (nb, P)
+        Keyed blocking values; column ``p`` belongs to pass ``p``; 0 is null and pairs with nothing.
+    pass_names : sequence of str, length P (at most 32)
+        Names for the reports.
+    max_block_pairs : int
+        A block of more pairs than this is dropped, in its pass only.
+    pair_budget : int
+        Most pairs that the kept blocks of all passes may propose together, counted before the union.
+    threads : int, optional
+        Threads to use; every number gives the same bytes. By default all cores of the process.
+
+    Returns
+    -------
+    CandidatePairs
+        Sorted by (index_a, index_b), each pair once. Memory: 20 bytes a pair, 8 bytes a record and pass,
+        and a chunk of :data:`PROPOSALS_PER_CHUNK` proposals.
+
+    Raises
+    ------
+    NightlinkError
+        E-PAIR-BUDGET before any pair is made; E-KERNEL-INPUT for a wrong dtype or shape.
+    """
+    _check_blocking(blocking_a, blocking_b, pass_names)
+    blocks = [
+        _group_pass(name, blocking_a[:, p], blocking_b[:, p], max_block_pairs)
+        for p, name in enumerate(pass_names)
+    ]
+    reports = tuple(b.report for b in blocks)
+    _check_budget(reports, pair_budget)
+    index_a, index_b, passes = _unite(blocks, len(blocking_a), len(blocking_b), threads)
+    return CandidatePairs(index_a, index_b, passes, reports, len(blocking_a) * len(blocking_b))
+
+
+def pass_names_of(passes: int, pass_names: Sequence[str]) -> tuple[str, ...]:
+    """Names of the passes in a bit set, in the protocol's order."""
+    return tuple(name for p, name in enumerate(pass_names) if passes >> p & 1)
+
+
+def _check_blocking(blocking_a: Blocking, blocking_b: Blocking, pass_names: Sequence[str]) -> None:
+    for name, values in (("blocking_a", blocking_a), ("blocking_b", blocking_b)):
+        if values.dtype != np.uint64 or values.ndim != 2 or values.shape[1] != len(pass_names):
+            raise kernel_input(
+                f"{name} as {values.dtype} of shape {values.shape}", f"uint64, shape (n, {len(pass_names)})"
+            )
+        if len(values) > MAX_RECORDS:
+            raise kernel_input(f"{name} of {len(values)} records", f"at most {MAX_RECORDS}")
+    if len(pass_names) > MAX_PASSES:
+        raise kernel_input(f"{len(pass_names)} passes", f"at most {MAX_PASSES}")
+
+
+def _check_budget(reports: Sequence[PassReport], pair_budget: int) -> None:
+    total = sum(report.pairs for report in reports)
+    if total <= pair_budget:
+        return
+    largest = max(reports, key=lambda report: report.pairs)
+    raise NightlinkError(
+        "E-PAIR-BUDGET",
+        found=f"{total} pairs, of which {largest.pairs} from the pass {largest.name}",
+        expected=f"at most {pair_budget} (blocking.pair_budget)",
+        remedy=f"Lower blocking.max_block_pairs, add a part to {largest.name}, or raise the budget.",
+    )
+
+
+def _group_pass(
+    name: str, values_a: npt.NDArray[np.uint64], values_b: npt.NDArray[np.uint64], max_block_pairs: int
+) -> _PassBlocks:
+    """Blocks of one pass, by sorting each side's values; sizes are known before any pair exists."""
+    distinct_a, block_of_a, counts_a = np.unique(values_a, return_inverse=True, return_counts=True)
+    order_b = np.argsort(values_b, kind="stable")
+    distinct_b, first_b, counts_b = np.unique(values_b[order_b], return_index=True, return_counts=True)
+    shared, in_a, in_b = np.intersect1d(distinct_a, distinct_b, assume_unique=True, return_indices=True)
+    pairs = counts_a[in_a] * counts_b[in_b]
+    pairs[shared == NULL_BLOCKING_VALUE] = 0
+    kept = (pairs > 0) & (pairs <= max_block_pairs)
+    first = np.zeros(len(distinct_a), np.intp)
+    size = np.zeros(len(distinct_a), np.intp)
+    first[in_a[kept]] = first_b[in_b[kept]]
+    size[in_a[kept]] = counts_b[in_b[kept]]
+    nulls = (int(np.count_nonzero(values == NULL_BLOCKING_VALUE)) for values in (values_a, values_b))
+    return _PassBlocks(block_of_a, first, size, order_b, _report(name, pairs, kept, *nulls))
+
+
+def _report(
+    name: str, pairs: npt.NDArray[np.intp], kept: npt.NDArray[np.bool_], null_a: int, null_b: int
+) -> PassReport:
+    found = pairs[pairs > 0]
+    exponents = np.frexp(found.astype(np.float64))[1] - 1
+    return PassReport(
+        name=name,
+        blocks=int(np.count_nonzero(kept)),
+        pairs=int(pairs[kept].sum()),
+        largest_block_pairs=int(found.max(initial=0)),
+        blocks_dropped=len(found) - int(np.count_nonzero(kept)),
+        pairs_dropped=int(found.sum() - pairs[kept].sum()),
+        null_a=null_a,
+        null_b=null_b,
+        size_histogram=tuple(np.bincount(exponents).tolist()),
+    )
+
+
+def _unite(
+    blocks: Sequence[_PassBlocks], records_a: int, records_b: int, threads: int | None
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.uint32]]:
+    """Pairs of all passes, each once, A record by A record.
+
+    Going by A record keeps the sort local: a record's few dozen proposals are sorted in cache, and only a
+    few chunks of proposals exist at a time. Records are cut into chunks by their proposals, never by threads.
+    """
+    members = np.empty((len(blocks), records_b), np.uint32)
+    proposals = np.zeros(records_a, np.intp)
+    for p, block in enumerate(blocks):
+        members[p] = block.members_b
+        proposals += block.size_b[block.block_of_a]
+    bounds = _chunk_bounds(proposals)
+    packed: list[npt.NDArray[np.uint64]] = [np.empty(0, np.uint64)] * len(bounds)
+    distinct = np.zeros(records_a, np.intp)
+
+    def work(chunk: int, _: int) -> None:
+        start, stop = bounds[chunk]
+        first = np.stack([b.first_b[b.block_of_a[start:stop]] for b in blocks], axis=1)
+        size = np.stack([b.size_b[b.block_of_a[start:stop]] for b in blocks], axis=1)
+        rows = np.empty(proposals[start:stop].sum(), np.uint64)
+        _unite_rows(first, size, members, rows, distinct[start:stop])
+        packed[chunk] = rows[: distinct[start:stop].sum()].copy()
+
+    run_in_chunks(work, len(bounds), chunk=1, threads=threads)
+    return _unpack(packed, distinct)
+
+
+def _chunk_bounds(proposals: npt.NDArray[np.intp]) -> list[tuple[int, int]]:
+    """Consecutive ranges of records, each of about :data:`PROPOSALS_PER_CHUNK` proposals."""
+    ends = np.cumsum(proposals)
+    total = int(ends[-1]) if len(ends) else 0
+    inner = np.searchsorted(ends, np.arange(PROPOSALS_PER_CHUNK, total, PROPOSALS_PER_CHUNK))
+    cuts = np.unique(np.concatenate([[0], inner, [len(proposals)]])).tolist()
+    return list(zip(cuts[:-1], cuts[1:], strict=True)) if total else []
+
+
+@CompiledKernel
+def _unite_rows(  # pragma: no cover - compiled; held to its twin in tests/reference
+    first: npt.NDArray[np.intp],
+    size: npt.NDArray[np.intp],
+    members: npt.NDArray[np.uint32],
+    out: npt.NDArray[np.uint64],
+    distinct: npt.NDArray[np.intp],
+) -> None:
+    """Write each record's partners, ascending, as ``partner << 32 | passes``; count them in ``distinct``."""
+    begin = 0
+    for i in range(first.shape[0]):
+        end = begin
+        for p in range(first.shape[1]):
+            for t in range(first[i, p], first[i, p] + size[i, p]):
+                out[end] = (np.uint64(members[p, t]) << np.uint64(32)) | (np.uint64(1) << np.uint64(p))
+                end += 1
+        out[begin:end].sort()
+        last = begin - 1
+        for k in range(begin, end):
+            if last >= begin and out[last] >> np.uint64(32) == out[k] >> np.uint64(32):
+                out[last] |= out[k]
+            else:
+                last += 1
+                out[last] = out[k]
+        distinct[i] = last + 1 - begin
+        begin = last + 1
+
+
+def _unpack(
+    packed: Sequence[npt.NDArray[np.uint64]], distinct: npt.NDArray[np.intp]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.uint32]]:
+    total = sum(len(part) for part in packed)
+    index_b = np.empty(total, np.intp)
+    passes = np.empty(total, np.uint32)
+    begin = 0
+    for part in packed:
+        end = begin + len(part)
+        index_b[begin:end] = part >> np.uint64(32)
+        passes[begin:end] = part & np.uint64(0xFFFFFFFF)
+        begin = end
+    return np.repeat(np.arange(len(distinct), dtype=np.intp), distinct), index_b, passes
