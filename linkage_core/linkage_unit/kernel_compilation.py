@@ -4,8 +4,8 @@ Nothing compiles at import. Machine code is kept on disk only where the process 
 would otherwise write beside the source, which an installed package must not allow. The folder holds pickles
 that run when read, so it must belong to the process's own user and be closed to everybody else's writing.
 
-Threads are plain ones over kernels that release the interpreter's lock. Numba's own scheduler is not used: its
-default layer ends the whole process when two threads start a kernel at once.
+Threads are plain ones over kernels that release the interpreter's lock. Numba's own scheduler is not used:
+its default layer ends the whole process when two threads start a kernel at once.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
+from numba.core import config
 
 
 class CompiledKernel:
@@ -32,7 +33,7 @@ class CompiledKernel:
         if self._dispatcher is not None:
             self._dispatcher(*arguments)
             return
-        cached = bool(numba.config.CACHE_DIR)
+        cached = bool(_numba_setting("CACHE_DIR"))
         try:
             self._dispatcher = self._compile(cached)
             self._dispatcher(*arguments)
@@ -49,7 +50,12 @@ class CompiledKernel:
 
 def default_threads() -> int:
     """Cores that this process may use (numba's count: ``NUMBA_NUM_THREADS``, else the affinity mask)."""
-    return int(numba.config.NUMBA_NUM_THREADS)
+    return int(_numba_setting("NUMBA_NUM_THREADS"))
+
+
+def _numba_setting(name: str) -> Any:
+    """A setting that numba read from the environment; it makes the names of its settings at run time."""
+    return vars(config)[name]
 
 
 def run_in_chunks(

@@ -17,7 +17,7 @@ from linkage_core.errors import NightlinkError
 
 BANDS = 20
 BAND_EDGES = np.arange(BANDS + 1) / BANDS
-"""0.00, 0.05 ... 1.00, each the double nearest to its fraction, as is a Dice score: so 0.80 is in 0.80-0.85."""
+"""0.00, 0.05 ... 1.00, each the double nearest to its fraction, as a Dice score is: 0.80 is in 0.80-0.85."""
 BAND_NAMES = tuple(f"{low:.2f}-{high:.2f}" for low, high in zip(BAND_EDGES[:-1], BAND_EDGES[1:], strict=True))
 
 

@@ -1,7 +1,7 @@
 """The link table: what a night publishes, and the digest that proves it. Zone: linkage_unit.
 
-A link names two record pseudonyms, a decision, a score band and the blocking passes that proposed it. It holds no
-exact score: the digest can be recomputed by anybody who may read the warehouse.
+A link names two record pseudonyms, a decision, a score band and the blocking passes that proposed it. It holds
+no exact score: the digest can be recomputed by anybody who may read the warehouse.
 """
 
 from __future__ import annotations
@@ -123,8 +123,8 @@ def link_table_digest(table: LinkTable) -> str:
 def digest_of_link_rows(rows: Iterable[tuple[str, str, str, str, Sequence[str]]]) -> str:
     """SHA-256 over the canonical lines of links, as 64 hex digits; an auditor feeds it from the warehouse.
 
-    A line is ``hex_a|hex_b|decision|band|pass1,pass2`` and a newline, in UTF-8: pseudonyms as 32 lower-case hex
-    digits, passes in the protocol's order. Lines ascend strictly by (hex_a, hex_b), which is PostgreSQL's
+    A line is ``hex_a|hex_b|decision|band|pass1,pass2`` and a newline, in UTF-8: pseudonyms as 32 lower-case
+    hex digits, passes in the protocol's order. Lines ascend strictly by (hex_a, hex_b), which is PostgreSQL's
     ``ORDER BY pseudonym_a, pseudonym_b`` for uuid columns.
 
     Raises

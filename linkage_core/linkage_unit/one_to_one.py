@@ -1,8 +1,8 @@
 """Greedy one-to-one linkage with a stated tie rule. Zone: linkage_unit.
 
-Pairs are taken by descending score; a pair is selected when neither record has been taken yet. Without ties this
-is anonlink's greedy solver. Equal scores are ordered by a keyed hash of the two pseudonyms: no row order enters a
-decision, and nobody who lacks the seed can choose pseudonyms that win ties.
+Pairs are taken by descending score; a pair is selected when neither record has been taken yet. Without ties
+this is anonlink's greedy solver. Equal scores are ordered by a keyed hash of the two pseudonyms: no row order
+enters a decision, and nobody who lacks the seed can choose pseudonyms that win ties.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def greedy_one_to_one(
     Returns
     -------
     ndarray of intp, shape (selected,)
-        Positions in the inputs, ascending. The set of pairs does not depend on the order of the inputs. (Should
-        two 64-bit keys ever collide at equal score, the lower (index_a, index_b) goes first; rows in pseudonym
-        order make that, too, independent of the order at the source.)
+        Positions in the inputs, ascending. The set of pairs does not depend on the order of the inputs.
+        (Should two 64-bit keys ever collide at equal score, the lower (index_a, index_b) goes first; rows in
+        pseudonym order make that, too, independent of the order at the source.)
 
     Raises
     ------
@@ -86,8 +86,8 @@ def pair_tie_keys(
 ) -> npt.NDArray[np.uint64]:
     """Keyed hash of each pair of pseudonyms, to order pairs of equal score.
 
-    SipHash-2-4 (Aumasson and Bernstein 2012, doi:10.1007/978-3-642-34931-7_28) of the 32 bytes ``a || b`` under
-    BLAKE2b-128 of ``seed``.
+    SipHash-2-4 (Aumasson and Bernstein 2012, doi:10.1007/978-3-642-34931-7_28) of the 32 bytes ``a || b``
+    under BLAKE2b-128 of ``seed``.
 
     Parameters
     ----------
