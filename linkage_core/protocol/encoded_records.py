@@ -16,7 +16,7 @@ NULL_BLOCKING_VALUE = 0
 """A blocking value of 0 means that a part was missing; keyed values never take it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class EncodedRecords:
     """One custodian's encoded records, as aligned arrays.
 
@@ -37,10 +37,16 @@ class EncodedRecords:
     def __post_init__(self) -> None:
         n = len(self.record_pseudonyms)
         if self.record_pseudonyms.dtype != PSEUDONYM_DTYPE or self.record_pseudonyms.ndim != 1:
-            raise _wrong_array("record_pseudonyms", self.record_pseudonyms, f"V{PSEUDONYM_BYTES} of shape (n,)")
+            expected = f"V{PSEUDONYM_BYTES} of shape (n,)"
+            raise _wrong_array("record_pseudonyms", self.record_pseudonyms, expected)
         for name, array in (("filters", self.filters), ("blocking_values", self.blocking_values)):
-            if array.dtype != np.uint64 or array.ndim != 2 or len(array) != n:
-                raise _wrong_array(name, array, f"uint64 of shape ({n}, columns)")
+            if array.dtype != np.uint64 or array.ndim != 2 or len(array) != n or not array.flags.c_contiguous:
+                raise _wrong_array(name, array, f"uint64 of shape ({n}, columns), C-contiguous")
+
+    def __repr__(self) -> str:
+        # Tracebacks and debug logs print representations: shapes may go there, encodings may not.
+        words, passes = self.filters.shape[1], self.blocking_values.shape[1]
+        return f"EncodedRecords({len(self)} records, {words} filter words, {passes} passes)"
 
     def __len__(self) -> int:
         return len(self.record_pseudonyms)
@@ -49,10 +55,14 @@ class EncodedRecords:
 def _wrong_array(name: str, array: npt.NDArray[np.generic], expected: str) -> NightlinkError:
     return NightlinkError(
         "E-KERNEL-INPUT",
-        found=f"{name} as {array.dtype} of shape {array.shape}",
+        found=f"{name} as {array.dtype} of shape {array.shape}{_layout(array)}",
         expected=expected,
         remedy="Build encoded records through the encoder or the wire format.",
     )
+
+
+def _layout(array: npt.NDArray[np.generic]) -> str:
+    return "" if array.flags.c_contiguous else ", not C-contiguous"
 
 
 def empty_records(filter_words: int, passes: int) -> EncodedRecords:
@@ -65,7 +75,21 @@ def empty_records(filter_words: int, passes: int) -> EncodedRecords:
 
 
 def concat_records(parts: Sequence[EncodedRecords]) -> EncodedRecords:
-    """Join one or more parts, keeping their order."""
+    """Join one or more parts, keeping their order.
+
+    Raises
+    ------
+    NightlinkError
+        E-KERNEL-INPUT: no parts (how wide would the result be?), or parts of different widths.
+    """
+    shapes = sorted({(p.filters.shape[1], p.blocking_values.shape[1]) for p in parts})
+    if len(shapes) != 1:
+        raise NightlinkError(
+            "E-KERNEL-INPUT",
+            found=f"{len(parts)} parts of {len(shapes)} different widths",
+            expected="one or more parts of one protocol",
+            remedy="Join parts of one delivery; for none use empty_records.",
+        )
     return EncodedRecords(
         np.concatenate([p.record_pseudonyms for p in parts]),
         np.concatenate([p.filters for p in parts]),
