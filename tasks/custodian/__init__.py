@@ -1,0 +1,1 @@
+"""The custodian's tasks: they see identifiers and the linkage key. Zone: custodian."""

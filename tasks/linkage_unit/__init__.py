@@ -1,0 +1,1 @@
+"""The linkage unit's tasks: they see encodings only. Zone: linkage_unit."""

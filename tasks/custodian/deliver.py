@@ -1,0 +1,117 @@
+"""Deliver: encodings to the exchange, content to the warehouse; the two never meet. Zone: custodian."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import date
+
+from linkage_core.audit.signatures import public_key_hex
+from linkage_core.custodian.key_derivation import derive_custodian_keys
+from linkage_core.errors import NightlinkError
+from linkage_core.protocol.delivery_manifest import DeliveryManifest, PartEntry, open_manifest, seal_manifest
+from linkage_core.protocol.encoded_records import EncodedRecords
+from linkage_core.protocol.linkage_protocol import protocol_fingerprint
+from linkage_core.protocol.wire_format import write_part
+from tasks.custodian.encode import EncodedDelivery
+from tasks.custodian.settings import CustodianSite
+from tasks.protocol.code_version import code_version
+from tasks.protocol.exchange import (
+    MANIFEST_MAX_BYTES,
+    MANIFEST_NAME,
+    DeliveryFolder,
+    complete_deliveries,
+    next_sequence,
+    open_delivery,
+    read_file,
+    remove_unfinished,
+    write_file,
+)
+from tasks.protocol.stages import announce, stage
+
+PART_ROWS = 100_000
+"""Records a Parquet part: small enough to be read whole within any sensible memory limit."""
+
+
+@stage("look for an earlier delivery")
+def already_delivered(night: date, site: CustodianSite) -> bool:
+    """Whether the night's newest delivery is complete and was made under today's protocol and key.
+
+    A delivery is what the night saw; it is never replaced while it is usable. One made under another protocol or
+    key is useless to the linkage unit, and a new one gets the next sequence number.
+    """
+    deliveries = complete_deliveries(site.settings.exchange, site.name, night.isoformat())
+    if not deliveries:
+        return False
+    try:
+        manifest = open_manifest(
+            read_file(deliveries[-1], MANIFEST_NAME, MANIFEST_MAX_BYTES), site.signing_key.public_key()
+        )
+        usable = _made_under_todays_rules(manifest, site) and _parts_are_whole(deliveries[-1], manifest)
+    except NightlinkError:
+        usable = False
+    if usable:
+        announce(f"already delivered as sequence {deliveries[-1].sequence}: nothing to do")
+    return usable
+
+
+def _made_under_todays_rules(manifest: DeliveryManifest, site: CustodianSite) -> bool:
+    keys = derive_custodian_keys(site.linkage_key, site.protocol)
+    return (
+        manifest.protocol_fingerprint == protocol_fingerprint(site.protocol)
+        and manifest.key_check_value == keys.key_check_value.hex()
+    )
+
+
+def _parts_are_whole(folder: DeliveryFolder, manifest: DeliveryManifest) -> bool:
+    return all(
+        hashlib.sha256(read_file(folder, part.name, part.bytes)).hexdigest() == part.sha256 for part in manifest.parts
+    )
+
+
+@stage("deliver encodings")
+def deliver_encodings(encoded: EncodedDelivery, night: date, site: CustodianSite) -> None:
+    """Parquet parts first, the signed manifest last: until then the delivery does not exist."""
+    remove_unfinished(site.settings.exchange, site.name, night.isoformat())
+    sequence = next_sequence(site.settings.exchange, site.name)
+    folder = open_delivery(site.settings.exchange, site.name, night.isoformat(), sequence)
+    parts = tuple(_write_parts(encoded.records, folder, site))
+    manifest = _describe(encoded, parts, night, sequence, site)
+    write_file(folder, MANIFEST_NAME, seal_manifest(manifest, site.signing_key))
+    announce(f"records delivered: {len(encoded.records)}, sequence {sequence}, signer {public_key_hex(site.signing_key)[:16]}")
+
+
+def _write_parts(records: EncodedRecords, folder: DeliveryFolder, site: CustodianSite) -> Iterator[PartEntry]:
+    for number, first in enumerate(range(0, len(records), PART_ROWS)):
+        rows = slice(first, first + PART_ROWS)
+        part = EncodedRecords(
+            records.record_pseudonyms[rows], records.filters[rows], records.blocking_values[rows]
+        )
+        data, name = write_part(part, site.protocol), f"part-{number:04d}.parquet"
+        write_file(folder, name, data)
+        yield PartEntry(name=name, rows=len(part), bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+def _describe(
+    encoded: EncodedDelivery, parts: tuple[PartEntry, ...], night: date, sequence: int, site: CustodianSite
+) -> DeliveryManifest:
+    validated = encoded.normalised.validated
+    return DeliveryManifest(
+        format="nightlink-delivery-1",
+        project=site.protocol.project,
+        custodian=site.name,
+        run_id=night.isoformat(),
+        sequence=sequence,
+        as_of=night,
+        protocol_fingerprint=protocol_fingerprint(site.protocol),
+        protocol_version=site.protocol.version,
+        key_epoch=site.protocol.key_epoch,
+        key_check_value=encoded.key_check_value.hex(),
+        code_version=code_version(),
+        row_count=len(encoded.records),
+        parts=parts,
+        extracted=validated.extracted,
+        rejected=validated.rejected,
+        rejected_by_rule=validated.rejected_by_rule,
+        expectations=[count.as_dict() for count in encoded.normalised.expectations],
+    )

@@ -1,0 +1,58 @@
+"""The working folder of one run at a custodian. Zone: custodian."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from linkage_core.errors import NightlinkError
+from tasks.custodian.spool import RecordSpool
+
+
+class NightFolder:
+    """Where a run's spools lie; gone when the run ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def spool(self, name: str) -> RecordSpool:
+        """A new spool called ``name``."""
+        return RecordSpool(self._path / f"{name}.spool")
+
+
+@contextmanager
+def night_folder(state_folder: Path) -> Iterator[NightFolder]:
+    """A private, empty folder for this run; what a killed run left there is removed first.
+
+    Raises
+    ------
+    NightlinkError
+        E-RUN-LOCKED when another run of this custodian is at work.
+    """
+    work = state_folder / "work"
+    state_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (state_folder / "work.lock").open("w") as lock:
+        _take(lock.fileno())
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(mode=0o700)
+        try:
+            yield NightFolder(work)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _take(descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise NightlinkError(
+            "E-RUN-LOCKED",
+            found=f"another run of this custodian at work (this is process {os.getpid()})",
+            expected="one run at a time",
+            remedy="Wait for it to end; nothing was changed.",
+            transient=True,
+        ) from None

@@ -1,0 +1,41 @@
+"""Normalise: every custodian's spelling brought to one form. Zone: custodian."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from linkage_core.custodian.normalise import normalise_batch
+from tasks.custodian.expectations.normalised_identifiers import normalised_suite
+from tasks.custodian.night_folder import NightFolder
+from tasks.custodian.settings import CustodianSite
+from tasks.custodian.spool import RecordSpool
+from tasks.custodian.validate import ValidatedIdentifiers
+from tasks.protocol.expectations.run_expectations import ExpectationCount, refuse_broken
+from tasks.protocol.stages import announce, stage
+
+
+@dataclass(frozen=True)
+class NormalisedIdentifiers:
+    """Normalised rows, with the counts so far."""
+
+    rows: RecordSpool
+    validated: ValidatedIdentifiers
+    expectations: list[ExpectationCount]
+
+
+@stage("normalise identifiers")
+def normalise_identifiers(
+    validated: ValidatedIdentifiers, site: CustodianSite, folder: NightFolder
+) -> NormalisedIdentifiers:
+    """Normalise batch by batch and check the result as a set; E-DQ-EXPECTATION when it is not canonical."""
+    spool, suite, changed = folder.spool("normalised"), normalised_suite(site.protocol), 0
+    for batch in validated.accepted:
+        normalised = normalise_batch(batch, site.protocol, site.settings.source.format)
+        suite.judge(normalised.batch.to_pandas())
+        spool.write(normalised.batch)
+        changed += sum(normalised.changed.values())
+    validated.accepted.discard()
+    announce(f"values changed: {changed}")
+    counts = suite.counts()
+    refuse_broken(counts)
+    return NormalisedIdentifiers(spool, validated, [*validated.expectations, *counts])

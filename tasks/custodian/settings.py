@@ -1,0 +1,96 @@
+"""The custodian's settings: the key and the source database exist only here. Zone: custodian."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import Field
+
+from linkage_core.audit.signatures import private_key_from_seed
+from linkage_core.custodian.field_rules import SourceFormat
+from linkage_core.protocol.key_files import parse_key_file
+from linkage_core.protocol.linkage_protocol import LinkageProtocol, Name
+from tasks.protocol.settings_files import Settings, SettingsPath, read_protocol, read_secret, read_settings, settings_path
+from tasks.protocol.zones import SETTINGS_VARIABLE, refuse_foreign_environment, refuse_readable
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class SourceSettings(Settings):
+    """The custodian's database: where it is, what is read, and how its values are written."""
+
+    database_url_file: SettingsPath
+    identifiers_query: SettingsPath
+    content_query: SettingsPath
+    content_table: Literal["admission", "dispensing"]
+    deadline_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    batch_rows: Annotated[int, Field(ge=100, le=1_000_000)] = 50_000
+    format: SourceFormat
+
+
+class QualitySettings(Settings):
+    """When a batch is refused as a whole."""
+
+    max_reject_share: Share = 0.05
+    min_rows: Annotated[int, Field(ge=0)] = 1
+    max_rows: Annotated[int, Field(ge=1)] = 50_000_000
+    max_null_share: dict[str, Share] = {}
+    """The largest share of missing values for a field; fields that are not named may be missing altogether."""
+
+
+class CustodianSettings(Settings):
+    """One custodian's settings file (``deployments/settings/hospital.toml``)."""
+
+    format: Literal["nightlink-custodian-1"]
+    custodian: Name
+    time_zone: str = "UTC"
+    protocol_file: SettingsPath
+    exchange: SettingsPath
+    state_folder: SettingsPath
+    linkage_key_file: SettingsPath
+    site_key_file: SettingsPath
+    signing_key_file: SettingsPath
+    warehouse_content_url_file: SettingsPath
+    must_not_read: tuple[SettingsPath, ...] = ()
+    source: SourceSettings
+    quality: QualitySettings = QualitySettings()
+
+
+@dataclass(frozen=True, repr=False)
+class CustodianSite:
+    """Settings, protocol and keys of one custodian, in this process only; its repr shows nothing of them."""
+
+    settings: CustodianSettings
+    protocol: LinkageProtocol
+    linkage_key: bytes
+    site_key: bytes
+    signing_key: Ed25519PrivateKey
+
+    @property
+    def name(self) -> str:
+        return self.settings.custodian
+
+    def __repr__(self) -> str:
+        return f"CustodianSite({self.name})"
+
+
+def custodian_site() -> CustodianSite:
+    """Load this process's custodian, or refuse to start (E-ZONE, E-SETTINGS, E-KEY-FILE, E-PROTOCOL)."""
+    refuse_foreign_environment("custodian", os.environ)
+    settings = read_settings(settings_path(SETTINGS_VARIABLE["custodian"]), CustodianSettings)
+    refuse_readable("custodian", settings.must_not_read)
+    return CustodianSite(
+        settings=settings,
+        protocol=read_protocol(settings.protocol_file),
+        linkage_key=_read_key(settings.linkage_key_file, "linkage"),
+        site_key=_read_key(settings.site_key_file, "site"),
+        signing_key=private_key_from_seed(_read_key(settings.signing_key_file, "signing")),
+    )
+
+
+def _read_key(path: Path, role: str) -> bytes:
+    return parse_key_file(read_secret(path), role)

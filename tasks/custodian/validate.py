@@ -1,0 +1,127 @@
+"""Validate: rows that break a rule go to quarantine, a batch that breaks an expectation fails. Zone: custodian."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from linkage_core.custodian.field_rules import RowVerdicts, check_rows
+from linkage_core.custodian.record_pseudonyms import record_pseudonyms
+from linkage_core.errors import NightlinkError
+from tasks.custodian.expectations.raw_extract import raw_extract_suite
+from tasks.custodian.night_folder import NightFolder
+from tasks.custodian.settings import CustodianSite
+from tasks.custodian.spool import RecordSpool
+from tasks.protocol.expectations.run_expectations import ExpectationCount, refuse_broken
+from tasks.protocol.stages import announce, stage
+
+
+@dataclass(frozen=True)
+class ValidatedIdentifiers:
+    """Accepted rows, and what became of the others, as counts."""
+
+    accepted: RecordSpool
+    extracted: int
+    rejected: int
+    rejected_by_rule: dict[str, int]
+    expectations: list[ExpectationCount]
+
+
+@stage("validate identifiers")
+def validate_identifiers(
+    identifiers: RecordSpool, night: date, site: CustodianSite, folder: NightFolder
+) -> ValidatedIdentifiers:
+    """Judge every row and the whole batch; E-DQ-REJECTS, E-DQ-VOLUME or E-DQ-EXPECTATION when it fails."""
+    _check_volume(identifiers.rows, site)
+    suite = raw_extract_suite(site.protocol, site.settings.quality.max_null_share)
+    accepted, rules, seen, row_number = folder.spool("accepted"), Counter[str](), set[bytes](), 0
+    with _quarantine_file(site, night).open("w", newline="", encoding="utf-8") as file:
+        quarantine = csv.writer(file)
+        quarantine.writerow(("row_number", "record_pseudonym", "field", "reason"))
+        for batch in identifiers:
+            suite.judge(batch.to_pandas())
+            verdicts = check_rows(batch, site.protocol, site.settings.source.format)
+            reasons = _with_repeats(batch, verdicts, seen)
+            rules.update(reason for _, _, reason in reasons)
+            quarantine.writerows(_quarantine_rows(batch, reasons, row_number, site))
+            rejected_rows = {row for row, _, _ in reasons}
+            accepted.write(_without(batch, rejected_rows))
+            row_number += batch.num_rows
+    identifiers.discard()
+    rejected = row_number - accepted.rows
+    announce(f"rows rejected: {rejected}; rows accepted: {accepted.rows}")
+    counts = suite.counts()
+    refuse_broken(counts)
+    _check_reject_share(rejected, row_number, rules, site)
+    return ValidatedIdentifiers(accepted, row_number, rejected, dict(sorted(rules.items())), counts)
+
+
+def _with_repeats(batch: pa.RecordBatch, verdicts: RowVerdicts, seen: set[bytes]) -> list[tuple[int, str, str]]:
+    """The verdicts' reasons, and one for every accepted row whose source id an earlier batch had."""
+    reasons = list(verdicts.rejections)
+    rejected = {row for row, _, _ in reasons}
+    for row, source_id in enumerate(batch.column("source_id").to_pylist()):
+        if row in rejected:
+            continue
+        identity = source_id.encode() if isinstance(source_id, str) else bytes(source_id)
+        if identity in seen:
+            reasons.append((row, "source_id", "R-ID-DUPLICATE"))
+        seen.add(identity)
+    return reasons
+
+
+def _quarantine_rows(
+    batch: pa.RecordBatch, reasons: Iterable[tuple[int, str, str]], first_row: int, site: CustodianSite
+) -> list[tuple[int, str, str, str]]:
+    """Row number (from 1, in the order of extraction), pseudonym, field and reason: never a value."""
+    reasons = sorted(reasons)
+    rows = [row for row, _, _ in reasons]
+    ids = ["" if value is None else str(value) for value in batch.column("source_id").take(rows).to_pylist()]
+    pseudonyms = record_pseudonyms(
+        site.site_key, ids, project=site.protocol.project, epoch=site.protocol.key_epoch
+    )
+    return [
+        (first_row + row + 1, bytes(pseudonym).hex(), field, reason)
+        for (row, field, reason), pseudonym in zip(reasons, pseudonyms, strict=True)
+    ]
+
+
+def _without(batch: pa.RecordBatch, rejected: set[int]) -> pa.RecordBatch:
+    keep = pa.array([row not in rejected for row in range(batch.num_rows)], pa.bool_())
+    return pc.filter(batch, keep)
+
+
+def _quarantine_file(site: CustodianSite, night: date) -> Path:
+    folder = site.settings.state_folder / "quarantine"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / f"{night.isoformat()}.csv"
+
+
+def _check_volume(rows: int, site: CustodianSite) -> None:
+    quality = site.settings.quality
+    if not quality.min_rows <= rows <= quality.max_rows:
+        raise NightlinkError(
+            "E-DQ-VOLUME",
+            found=f"{rows} rows from the source of {site.name}",
+            expected=f"{quality.min_rows} to {quality.max_rows}",
+            remedy="Look at the source; if the change is real, change quality.min_rows or max_rows in the settings.",
+        )
+
+
+def _check_reject_share(rejected: int, extracted: int, rules: Counter[str], site: CustodianSite) -> None:
+    allowed = site.settings.quality.max_reject_share
+    if rejected > allowed * extracted:
+        by_rule = ", ".join(f"{rule} {count}" for rule, count in sorted(rules.items()))
+        raise NightlinkError(
+            "E-DQ-REJECTS",
+            found=f"{rejected} of {extracted} rows rejected ({by_rule})",
+            expected=f"at most a share of {allowed}",
+            remedy="See the quarantine file in the custodian's state folder for rows and reasons.",
+        )

@@ -1,0 +1,120 @@
+"""Receive: every delivery is verified whole before a byte of it is used. Zone: linkage_unit."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import date
+
+from linkage_core.audit.signatures import public_key_from_hex
+from linkage_core.errors import NightlinkError
+from linkage_core.protocol.delivery_manifest import (
+    DeliveryManifest,
+    check_manifest,
+    check_part,
+    check_same_key,
+    manifest_digest,
+    open_manifest,
+)
+from linkage_core.protocol.encoded_records import EncodedRecords, concat_records, empty_records
+from linkage_core.protocol.linkage_protocol import LinkageProtocol
+from linkage_core.protocol.wire_format import read_part
+from tasks.linkage_unit.expectations.received_delivery import judge_delivery
+from tasks.linkage_unit.settings import LinkageUnit
+from tasks.protocol.exchange import (
+    MANIFEST_MAX_BYTES,
+    MANIFEST_NAME,
+    DeliveryFolder,
+    complete_deliveries,
+    missing_delivery,
+    read_file,
+)
+from tasks.protocol.expectations.run_expectations import ExpectationCount, refuse_broken
+from tasks.protocol.stages import announce, stage
+
+_POLL_S = 2.0
+
+
+@dataclass(frozen=True)
+class ReceivedDelivery:
+    """One custodian's verified delivery."""
+
+    manifest: DeliveryManifest
+    manifest_sha256: str
+    records: EncodedRecords
+    expectations: list[ExpectationCount]
+
+
+@stage("receive deliveries")
+def receive_deliveries(night: date, unit: LinkageUnit) -> tuple[ReceivedDelivery, ReceivedDelivery]:
+    """The newest delivery of each custodian, in the protocol's order.
+
+    Raises
+    ------
+    NightlinkError
+        E-DLV-MISSING, E-DLV-MANIFEST, E-DLV-SIGNATURE, E-DLV-FOREIGN, E-DLV-DIGEST, E-DLV-FORMAT,
+        E-PROTOCOL-MISMATCH, E-KEY-MISMATCH, E-DQ-EXPECTATION.
+    """
+    folders = _wait_for_deliveries(night, unit)
+    manifests = [_open(folder, night, unit) for folder in folders]
+    # Keys are compared before any encoding is read: unlike keys would give silent non-matches.
+    check_same_key(manifests[0][0], manifests[1][0])
+    first, second = (
+        _receive(folder, *manifest, unit) for folder, manifest in zip(folders, manifests, strict=True)
+    )
+    return first, second
+
+
+def _wait_for_deliveries(night: date, unit: LinkageUnit) -> list[DeliveryFolder]:
+    custodians, run_id = unit.protocol.custodians, night.isoformat()
+    give_up = time.monotonic() + unit.settings.wait_for_deliveries_s
+    while True:
+        found = {name: complete_deliveries(unit.settings.exchange, name, run_id) for name in custodians}
+        missing = [name for name in custodians if not found[name]]
+        if not missing:
+            return [found[name][-1] for name in custodians]
+        if time.monotonic() >= give_up:
+            raise missing_delivery(run_id, missing)
+        time.sleep(_POLL_S)
+
+
+def _open(folder: DeliveryFolder, night: date, unit: LinkageUnit) -> tuple[DeliveryManifest, str]:
+    data = read_file(folder, MANIFEST_NAME, MANIFEST_MAX_BYTES)
+    signer = public_key_from_hex(unit.settings.custodian_public_keys[folder.custodian])
+    manifest = open_manifest(data, signer)
+    check_manifest(
+        manifest,
+        project=unit.protocol.project,
+        custodian=folder.custodian,
+        run_id=night.isoformat(),
+        protocol=unit.protocol,
+    )
+    _check_place(manifest, folder, unit)
+    return manifest, manifest_digest(data)
+
+
+def _check_place(manifest: DeliveryManifest, folder: DeliveryFolder, unit: LinkageUnit) -> None:
+    if manifest.sequence != folder.sequence or manifest.row_count > unit.settings.max_delivery_rows:
+        raise NightlinkError(
+            "E-DLV-FOREIGN",
+            found=f"a manifest of sequence {manifest.sequence} with {manifest.row_count} rows in folder {folder.sequence}",
+            expected=f"its own sequence number and at most {unit.settings.max_delivery_rows} rows",
+            remedy="The delivery is refused; the custodian must deliver again.",
+        )
+
+
+def _receive(folder: DeliveryFolder, manifest: DeliveryManifest, digest: str, unit: LinkageUnit) -> ReceivedDelivery:
+    records = _read_parts(folder, manifest, unit.protocol)
+    counts = judge_delivery(records, unit.protocol)
+    refuse_broken(counts)
+    announce(f"records received from {manifest.custodian}: {len(records)}")
+    return ReceivedDelivery(manifest, digest, records, counts)
+
+
+def _read_parts(folder: DeliveryFolder, manifest: DeliveryManifest, protocol: LinkageProtocol) -> EncodedRecords:
+    parts = [empty_records(protocol.filter_words, len(protocol.pass_names))]
+    for entry in manifest.parts:
+        data = read_file(folder, entry.name, entry.bytes)
+        check_part(entry, data)
+        parts.append(read_part(data, protocol, entry.rows))
+    return concat_records(parts)

@@ -1,0 +1,107 @@
+"""The night's report as Markdown, for the artifact that the orchestrator's pages show beside the run.
+
+Zone: linkage unit. Pure, and the same bytes for the same summary. Foreign text is inert in it (``markdown_text``);
+the histogram travels as a picture in a ``data:`` address, since a diagram written in Markdown is not drawn there.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from . import report_figures as figures
+from .report_charts import draw_histogram, element
+from .report_page import histogram_of
+from .report_wording import markdown_text, ratio, suppress_small
+
+# A picture does not inherit the page's colours: it brings paper and ink that read on light and dark alike.
+_PICTURE_STYLE = (
+    "svg{background:#fbfaf7;font:13px system-ui,sans-serif}text{fill:#3d4a52}.grid{stroke:#e2e0d8}"
+    ".axis-line{stroke:#8b969c}.bar.none{fill:#a9b4b9}.bar.possible{fill:#c98a1b}.bar.match{fill:#1f6f78}"
+    ".threshold{stroke:#3d4a52;stroke-dasharray:4 4}.mark{font-weight:600}"
+)
+
+
+def render_report_artifact(summary: Mapping[str, Any]) -> str:
+    """Markdown for one night: verdict, records, rejections, passes, links by band, histogram.
+
+    Takes the summary that ``render_report_page`` takes. Parts that it lacks are left out or shown as a dash.
+    """
+    verdict = figures.verdict(summary)
+    sections = [
+        f"# {verdict.headline}\n\n{markdown_text(verdict.sentence)}",
+        _overview(summary),
+        _records(summary),
+        _rejections(summary),
+        _histogram(summary),
+        _bands(summary),
+        _passes(summary),
+        "Counts under 10 are suppressed and shown as &lt;10. The full report is the run's HTML page.",
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _table(headings: Sequence[object], rows: Sequence[Sequence[object]], numeric_from: int = 1) -> str:
+    """A Markdown table; columns from ``numeric_from`` on are aligned right, every cell is escaped."""
+    rule = ["---" if k < numeric_from else "---:" for k in range(len(headings))]
+    lines = [[markdown_text(cell) for cell in headings], rule]
+    lines += [[markdown_text(cell) for cell in row] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _overview(summary: Mapping[str, Any]) -> str:
+    links, candidates = summary.get("links", {}), summary.get("candidates", {})
+    rows = [
+        ("Run", summary.get("run_id")),
+        ("As of", summary.get("as_of")),
+        ("Matches", suppress_small(links.get("match"))),
+        ("Possible matches", suppress_small(links.get("possible_match"))),
+        ("Pairs compared", suppress_small(candidates.get("pairs"))),
+        ("Spared by blocking", ratio(candidates.get("reduction_ratio"))),
+        ("Protocol fingerprint", summary.get("protocol_fingerprint")),
+        ("Link table digest", (summary.get("publication") or {}).get("link_table_digest")),
+    ]
+    return _table(["This night", ""], rows, numeric_from=2)
+
+
+def _records(summary: Mapping[str, Any]) -> str:
+    rows = [
+        [c.name, *map(suppress_small, (c.extracted, c.rejected, c.delivered, c.linked, c.possible, c.unlinked))]
+        for c in figures.custodian_figures(summary)
+    ]
+    headings = ["Custodian", "Extracted", "Rejected", "Delivered", "Linked", "Possible", "Not linked"]
+    return "## Records\n\n" + _table(headings, rows) if rows else ""
+
+
+def _rejections(summary: Mapping[str, Any]) -> str:
+    names = [custodian.name for custodian in figures.custodian_figures(summary)]
+    found = figures.rejection_rows(summary)
+    if not found:
+        return "## Rejections by rule\n\nNo record was rejected."
+    rows = [[rule, sentence, *counts] for rule, sentence, counts in found]
+    return "## Rejections by rule\n\n" + _table(["Rule", "What it asks", *names], rows, numeric_from=2)
+
+
+def _histogram(summary: Mapping[str, Any]) -> str:
+    data = histogram_of(summary)
+    drawing = draw_histogram("scores", data, 720, 280) if data else None
+    if drawing is None:
+        return "## Scores\n\nNo pair was compared."
+    styled = drawing.replace("<title", element("style", Markup(_PICTURE_STYLE)) + "<title", 1)  # noqa: S704 - ours
+    encoded = base64.b64encode(styled.encode()).decode()
+    return f"## Scores\n\n![Histogram of scores with both thresholds](data:image/svg+xml;base64,{encoded})"
+
+
+def _bands(summary: Mapping[str, Any]) -> str:
+    rows = [(band.label, suppress_small(band.count)) for band in figures.bands(summary)]
+    return "## Links by score band\n\n" + _table(["Score", "Links"], rows) if rows else ""
+
+
+def _passes(summary: Mapping[str, Any]) -> str:
+    names = [f"Without value: {name}" for name in figures.pass_columns(summary)]
+    rows = [[name, *counts] for name, counts in figures.pass_rows(summary)]
+    headings = ["Blocking pass", "Pairs", "Largest block", "Blocks", "Blocks dropped", *names]
+    return "## Blocking passes\n\n" + _table(headings, rows) if rows else ""

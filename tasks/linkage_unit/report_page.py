@@ -1,0 +1,115 @@
+"""The night's report as one self-contained HTML page.
+
+Zone: linkage unit. Pure: the same summary gives the same bytes, with no clock and no look at the environment. The
+page loads nothing, and its content security policy forbids it to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from . import report_figures as figures
+from .report_charts import Histogram, draw_flow, draw_histogram, draw_narrow_flow
+from .report_wording import NOT_RECORDED, ratio, safe_text, share, suppress_small
+
+_TEMPLATE = "report_page.html.j2"
+
+
+def render_report_page(summary: Mapping[str, Any]) -> str:
+    """The page for one night.
+
+    Parameters
+    ----------
+    summary : mapping
+        The night's summary. Every part may be missing: what is not there is shown as not recorded. Optional beyond
+        the required parts: ``rule_sentences`` (rule to sentence), ``candidates.custodians`` (the two names behind
+        ``null_a`` and ``null_b``), and per custodian ``linked`` and ``possible`` (needed with three or more).
+
+    Returns
+    -------
+    str
+        HTML, to be written as UTF-8.
+    """
+    return _environment().get_template(_TEMPLATE).render(_page_parts(summary))
+
+
+def histogram_of(summary: Mapping[str, Any]) -> Histogram | None:
+    """The scores to draw, or None when the summary has none."""
+    scores = summary.get("scores")
+    if not scores or not scores.get("counts"):
+        return None
+    return Histogram(
+        tuple(scores["bin_edges"]),
+        tuple(scores["counts"]),
+        scores["possible_threshold"],
+        scores["match_threshold"],
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("tasks.linkage_unit", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["breakable"] = _breakable
+    return environment
+
+
+def _breakable(text: str) -> Markup:
+    """Let a long name break after an underscore, so that it fits a phone."""
+    return Markup(escape(text).replace("_", Markup("_<wbr>")))  # noqa: S704 - escaped just before
+
+
+def _page_parts(summary: Mapping[str, Any]) -> dict[str, Any]:
+    custodians = figures.custodian_figures(summary)
+    checks = figures.checks_by_point(summary)
+    results = [check.passed for _, found in checks for check in found]
+    return {
+        "project": safe_text(summary.get("project")),
+        "as_of": safe_text(summary.get("as_of")),
+        "run_id": safe_text(summary.get("run_id")),
+        "verdict": figures.verdict(summary),
+        "key_figures": _key_figures(summary, results),
+        "custodians": custodians,
+        "rejections": figures.rejection_rows(summary),
+        "bands": figures.bands(summary),
+        "pass_columns": figures.pass_columns(summary),
+        "passes": figures.pass_rows(summary),
+        "checks": checks,
+        "provenance": figures.provenance(summary),
+        "count": suppress_small,
+        "share": share,
+        **_pictures(summary, custodians),
+    }
+
+
+def _pictures(summary: Mapping[str, Any], custodians: list[figures.CustodianFigures]) -> dict[str, Markup | None]:
+    """Both pictures in two widths each: a drawing scaled down to a phone would have letters of 5 px."""
+    links = summary.get("links", {})
+    ends = (summary.get("candidates", {}).get("pairs"), links.get("match"), links.get("possible_match"))
+    data = histogram_of(summary)
+    return {
+        "flow_wide": draw_flow("flow-wide", custodians, *ends),
+        "flow_narrow": draw_narrow_flow("flow-narrow", custodians, *ends),
+        "histogram_wide": draw_histogram("scores-wide", data, 960) if data else None,
+        "histogram_narrow": draw_histogram("scores-narrow", data, 358) if data else None,
+    }
+
+
+def _key_figures(summary: Mapping[str, Any], results: list[bool]) -> list[tuple[str, str]]:
+    links, candidates = summary.get("links", {}), summary.get("candidates", {})
+    passed = f"{sum(results):,} of {len(results):,}" if results else NOT_RECORDED
+    return [
+        ("matches", suppress_small(links.get("match"))),
+        ("possible matches", suppress_small(links.get("possible_match"))),
+        ("pairs compared", suppress_small(candidates.get("pairs"))),
+        ("of all pairs spared by blocking", ratio(candidates.get("reduction_ratio"))),
+        ("data checks passed", passed),
+    ]

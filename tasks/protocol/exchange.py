@@ -1,0 +1,131 @@
+"""The exchange: the one place where the zones meet, a write-once folder of signed deliveries. Zone: protocol.
+
+Layout: ``<exchange>/<custodian>/<run_id>/<sequence>/{part-NNNN.parquet, manifest.json}``. A delivery without a
+manifest is invisible; the manifest is written last, by a rename, so that a reader sees all of a delivery or none.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from linkage_core.errors import NightlinkError
+
+MANIFEST_NAME = "manifest.json"
+MANIFEST_MAX_BYTES = 1 << 20
+_SEQUENCE = re.compile(r"^[0-9]{6}$")
+# Readable for the group, which in a deployment with separate users is the linkage unit's alone.
+_FOLDER_MODE, _FILE_MODE = 0o2750, 0o640
+
+
+@dataclass(frozen=True)
+class DeliveryFolder:
+    """Where one delivery lies."""
+
+    custodian: str
+    run_id: str
+    sequence: int
+    path: Path
+
+
+def complete_deliveries(exchange: Path, custodian: str, run_id: str) -> list[DeliveryFolder]:
+    """The deliveries of one custodian for one run that have a manifest, in order of sequence."""
+    return [
+        folder
+        for folder in _delivery_folders(exchange, custodian, run_id)
+        if (folder.path / MANIFEST_NAME).exists()
+    ]
+
+
+def next_sequence(exchange: Path, custodian: str) -> int:
+    """One more than the largest sequence number that this custodian has begun, over all runs."""
+    home = exchange / custodian
+    runs = [entry.name for entry in home.iterdir() if entry.is_dir()] if home.is_dir() else []
+    return 1 + max((f.sequence for run in runs for f in _delivery_folders(exchange, custodian, run)), default=0)
+
+
+def remove_unfinished(exchange: Path, custodian: str, run_id: str) -> int:
+    """Remove the custodian's own deliveries that never got their manifest; returns how many."""
+    unfinished = [
+        folder
+        for folder in _delivery_folders(exchange, custodian, run_id)
+        if not (folder.path / MANIFEST_NAME).exists()
+    ]
+    for folder in unfinished:
+        shutil.rmtree(folder.path)
+    return len(unfinished)
+
+
+def open_delivery(exchange: Path, custodian: str, run_id: str, sequence: int) -> DeliveryFolder:
+    """Create the folder of a new delivery; it must not exist yet."""
+    path = exchange / custodian / run_id / f"{sequence:06d}"
+    for folder in (path.parent.parent, path.parent):
+        if not folder.is_dir():
+            folder.mkdir(parents=True)
+            folder.chmod(_FOLDER_MODE)
+    path.mkdir()
+    path.chmod(_FOLDER_MODE)
+    return DeliveryFolder(custodian, run_id, sequence, path)
+
+
+def write_file(folder: DeliveryFolder, name: str, data: bytes) -> None:
+    """Write one file of a delivery to disk, whole, under its name only when it is complete."""
+    partial = folder.path / f".{name}.partial"
+    with partial.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+        os.fchmod(file.fileno(), _FILE_MODE)
+    partial.rename(folder.path / name)
+
+
+def read_file(folder: DeliveryFolder, name: str, max_bytes: int) -> bytes:
+    """One regular file of a delivery, at most ``max_bytes`` long; links and devices are refused.
+
+    Raises
+    ------
+    NightlinkError
+        E-DLV-DIGEST when the file is missing, too large, or not a regular file.
+    """
+    try:
+        descriptor = os.open(folder.path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
+                raise _bad_file(folder, name, f"{status.st_size} bytes, or not a regular file")
+            return file.read(max_bytes + 1)
+    except OSError as error:
+        raise _bad_file(folder, name, f"a file that cannot be opened ({error.strerror})") from None
+
+
+def missing_delivery(run_id: str, custodians: Iterable[str]) -> NightlinkError:
+    """The error for custodians whose delivery has not arrived."""
+    return NightlinkError(
+        "E-DLV-MISSING",
+        found=f"no complete delivery of {', '.join(custodians)} for the run {run_id}",
+        expected="one from every custodian of the protocol",
+        remedy="See why that custodian's flow failed; run the night again once it has delivered.",
+        transient=True,
+    )
+
+
+def _delivery_folders(exchange: Path, custodian: str, run_id: str) -> list[DeliveryFolder]:
+    home = exchange / custodian / run_id
+    if not home.is_dir():
+        return []
+    names = sorted(entry.name for entry in home.iterdir() if _SEQUENCE.match(entry.name) and not entry.is_symlink())
+    return [DeliveryFolder(custodian, run_id, int(name), home / name) for name in names]
+
+
+def _bad_file(folder: DeliveryFolder, name: str, found: str) -> NightlinkError:
+    return NightlinkError(
+        "E-DLV-DIGEST",
+        found=f"{found}: {name} of {folder.custodian}'s delivery {folder.sequence}",
+        expected="the file that the manifest describes",
+        remedy="The delivery is refused; the custodian must deliver again.",
+    )

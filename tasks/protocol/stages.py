@@ -1,0 +1,107 @@
+"""A stage of the night: a Prefect task inside a flow run, a plain call everywhere else. Zone: protocol.
+
+Whatever goes wrong inside, only a coded error comes out: an exception of a library may quote a record's value,
+and Prefect stores messages of exceptions in its database, its logs and its events.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from linkage_core.errors import NightlinkError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def stage(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a function a stage called ``name``, with coded errors and a line of progress at both ends."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        guarded = _announced(name, coded_errors_only(function))
+        tasks: list[Any] = []
+
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            if not _inside_flow_run():
+                return guarded(*args, **kwargs)
+            if not tasks:
+                tasks.append(_as_prefect_task(name, guarded))
+            return tasks[0](*args, **kwargs)
+
+        return call
+
+    return decorate
+
+
+def coded_errors_only(function: Callable[P, R]) -> Callable[P, R]:
+    """Let nothing but :class:`NightlinkError` out, without cause, context or frames."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except NightlinkError as error:
+            failure = error
+        except Exception as error:
+            failure = _unforeseen(error)
+        # Raised outside the handler, so that no hidden context travels along.
+        failure.__cause__ = failure.__context__ = None
+        raise failure.with_traceback(None)
+
+    return call
+
+
+def _unforeseen(error: Exception) -> NightlinkError:
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    file = place.filename.rsplit("/", 1)[-1]
+    return NightlinkError(
+        "E-INTERNAL",
+        found=f"an exception of type {type(error).__name__} raised in {file}, line {place.lineno}",
+        expected="a stage that ends",
+        remedy="The message is withheld, since it may quote a record. Report the type and the place.",
+    )
+
+
+def _announced(name: str, function: Callable[P, R]) -> Callable[P, R]:
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        announce(f"{name} started")
+        began = time.monotonic()
+        try:
+            result = function(*args, **kwargs)
+        except NightlinkError as error:
+            announce(f"{name} failed {error.code}")
+            raise
+        announce(f"{name} finished in {time.monotonic() - began:.2f} s")
+        return result
+
+    return call
+
+
+def announce(line: str) -> None:
+    """One plain line of progress on standard error: stage, outcome, counts; never a value."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _inside_flow_run() -> bool:
+    # Nothing imports Prefect here: where it is not loaded there is no flow run.
+    if "prefect" not in sys.modules:
+        return False
+    from prefect.context import FlowRunContext
+
+    return FlowRunContext.get() is not None
+
+
+def _as_prefect_task(name: str, function: Callable[..., Any]) -> Any:
+    from prefect import task
+    from prefect.cache_policies import NO_CACHE
+
+    return task(name=name, cache_policy=NO_CACHE, persist_result=False, log_prints=False, task_run_name=name)(
+        function
+    )
