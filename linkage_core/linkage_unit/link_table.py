@@ -1,7 +1,7 @@
 """The link table: what a night publishes, and the digest that proves it. Zone: linkage_unit.
 
-A link names two record pseudonyms, a decision, a score band and the blocking passes that proposed it. It holds
-no exact score: the digest can be recomputed by anybody who may read the warehouse.
+A link names two record pseudonyms, a decision, a score band and the blocking passes that proposed it, and no
+exact score: the digest can be recomputed by anybody who may read the warehouse.
 """
 
 from __future__ import annotations
