@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from prefect import flow
-
 from sql.custodian.source import source_snapshot
 from tasks.custodian.deliver import already_delivered, deliver_encodings
 from tasks.custodian.deliver_content import deliver_content
@@ -17,7 +15,6 @@ from tasks.protocol.nights import night_of
 from tasks.protocol.stages import coded_errors_only
 
 
-@flow(name="encode-and-deliver", persist_result=False, log_prints=False)
 @coded_errors_only
 def encode_and_deliver(as_of: str | None = None) -> None:
     """Extract, validate, normalise, encode, deliver; a night that was delivered already is left as it is."""

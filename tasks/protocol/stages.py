@@ -78,7 +78,7 @@ def _announced(name: str, function: Callable[P, R]) -> Callable[P, R]:
         except NightlinkError as error:
             announce(f"{name} failed {error.code}")
             raise
-        announce(f"{name} finished in {time.monotonic() - began:.2f} s")
+        announce(f"{name} finished in {time.monotonic() - began:.2f} s, peak {peak_memory_mib()} MiB")
         return result
 
     return call
@@ -87,6 +87,20 @@ def _announced(name: str, function: Callable[P, R]) -> Callable[P, R]:
 def announce(line: str) -> None:
     """One plain line of progress on standard error: stage, outcome, counts; never a value."""
     print(line, file=sys.stderr, flush=True)
+    if _inside_flow_run():
+        from prefect.logging import get_run_logger
+
+        get_run_logger().info(line)
+
+
+def peak_memory_mib() -> int:
+    """The largest resident size of this process so far, in MiB; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    per_mib = 1024 * 1024 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // per_mib
 
 
 def _inside_flow_run() -> bool:

@@ -1,0 +1,30 @@
+"""The linkage unit's night, from the exchange to the warehouse. Zone: linkage_unit."""
+
+from __future__ import annotations
+
+from tasks.linkage_unit.block import block_records
+from tasks.linkage_unit.load import load_links, night_in_ledger
+from tasks.linkage_unit.receive import receive_deliveries
+from tasks.linkage_unit.report import publish_linkage_report
+from tasks.linkage_unit.resolve import resolve_links
+from tasks.linkage_unit.score import score_pairs
+from tasks.linkage_unit.settings import linkage_unit
+from tasks.linkage_unit.summary import summarise_night
+from tasks.protocol.nights import night_of
+from tasks.protocol.stages import coded_errors_only
+
+
+@coded_errors_only
+def link_and_load(as_of: str | None = None) -> None:
+    """Receive, block, score, resolve, load and report; a night that was published already is only reported again."""
+    unit = linkage_unit()  # has no key field to fill
+    night = night_of(as_of, unit.settings.time_zone)
+    with night_in_ledger(night, unit) as run:
+        if run.published is None:
+            hospital, pharmacy = receive_deliveries(night, unit)
+            pairs = block_records(hospital, pharmacy, unit)
+            scores = score_pairs(hospital, pharmacy, pairs)
+            links = resolve_links(hospital, pharmacy, pairs, scores, unit)
+            summary = summarise_night(night, hospital, pharmacy, pairs, scores, links, unit)
+            load_links(run, hospital, pharmacy, links, summary, unit)  # one transaction, with its audit event
+        publish_linkage_report(run, unit)

@@ -1,0 +1,7 @@
+"""The linkage unit's flow as Prefect deploys it. Zone: linkage_unit."""
+
+from prefect import flow
+
+from flows.linkage_unit import link_and_load as prose
+
+link_and_load = flow(name="link-and-load", persist_result=False, log_prints=False)(prose.link_and_load)
