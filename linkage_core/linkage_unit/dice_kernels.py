@@ -6,52 +6,47 @@ doi:10.1186/1472-6947-9-41, section "Bloom filters"). Two empty filters score 0.
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from numba import types
-from numba.extending import intrinsic
 
 from linkage_core.errors import NightlinkError
 from linkage_core.linkage_unit.kernel_compilation import CompiledKernel, run_in_chunks
+from linkage_core.linkage_unit.popcount_intrinsics import prefetch_row, shared_bits
 
 PAIRS_PER_CHUNK = 1 << 17
 """Fixed, so that chunks are the same on every machine; a chunk takes about a millisecond."""
+PREFETCH_PAIRS = np.uint64(32)
+"""Rows are asked for so many pairs ahead: scattered rows gain up to twice, contiguous ones lose 6%."""
+CACHE_LINE_BYTES = 64
+ONE = np.uint64(1)
 
 
-def _type_popcount(typing_context: Any, word: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.ctpop(arguments[0])
+@cache
+def _dice_kernel(words: int) -> CompiledKernel:
+    """The kernel for filters of ``words`` words: a constant there unrolls into straight vector code."""
 
-    return types.uint64(types.uint64), generate
+    def write_dice(  # pragma: no cover - compiled; held to its twin in tests/reference
+        filters_a: npt.NDArray[np.uint64],
+        filters_b: npt.NDArray[np.uint64],
+        bits_a: npt.NDArray[np.int32],
+        bits_b: npt.NDArray[np.int32],
+        index_a: npt.NDArray[np.uint64],
+        index_b: npt.NDArray[np.uint64],
+        out: npt.NDArray[np.float64],
+        start: np.uint64,
+        stop: np.uint64,
+    ) -> None:
+        for k in range(start, stop):
+            ahead = min(k + PREFETCH_PAIRS, stop - ONE)
+            prefetch_row(filters_a, index_a[ahead], words)
+            prefetch_row(filters_b, index_b[ahead], words)
+            shared = shared_bits(filters_a, index_a[k], filters_b, index_b[k], words)
+            total = bits_a[index_a[k]] + bits_b[index_b[k]]
+            out[k] = 2.0 * shared / max(total, 1)  # two empty filters: 0 / 1
 
-
-_popcount: Any = intrinsic(_type_popcount)
-"""Bits set in one uint64, by LLVM's ctpop: numpy's bitwise_count is not known to numba."""
-
-
-@CompiledKernel
-def _write_dice(  # pragma: no cover - compiled; held to its twin in tests/reference
-    filters_a: npt.NDArray[np.uint64],
-    filters_b: npt.NDArray[np.uint64],
-    bits_a: npt.NDArray[np.int32],
-    bits_b: npt.NDArray[np.int32],
-    index_a: npt.NDArray[np.intp],
-    index_b: npt.NDArray[np.intp],
-    out: npt.NDArray[np.float64],
-    start: int,
-    stop: int,
-) -> None:
-    words = filters_a.shape[1]
-    for k in range(start, stop):
-        i = index_a[k]
-        j = index_b[k]
-        shared = np.uint64(0)
-        for w in range(words):
-            shared += _popcount(filters_a[i, w] & filters_b[j, w])
-        total = bits_a[i] + bits_b[j]
-        out[k] = 2.0 * shared / total if total > 0 else 0.0
+    return CompiledKernel(write_dice)
 
 
 def dice_pairs(
@@ -71,6 +66,7 @@ def dice_pairs(
     index_a, index_b : ndarray of intp, shape (m,)
         Pair ``k`` compares ``filters_a[index_a[k]]`` with ``filters_b[index_b[k]]``. Any order and any
         repetition; pairs in block order, with the records of a block close together, are fastest.
+        Filters that do not start at a cache line are copied (:func:`align_rows`).
     threads : int, optional
         Threads to use; every number gives the same bytes. By default all cores of the process.
 
@@ -90,12 +86,14 @@ def dice_pairs(
     if len(index_a) != len(index_b):
         raise kernel_input(f"{len(index_a)} and {len(index_b)} indices", "as many on both sides")
     out = np.empty(len(index_a), np.float64)
-    left, right = np.ascontiguousarray(filters_a), np.ascontiguousarray(filters_b)
-    pairs = (np.ascontiguousarray(index_a), np.ascontiguousarray(index_b))
-    bits = (count_bits(left), count_bits(right))
+    kernel = _dice_kernel(filters_a.shape[1])
+    filters = align_rows(filters_a), align_rows(filters_b)
+    bits = count_bits(filters[0]), count_bits(filters[1])
+    # Not negative, as was checked; as unsigned numbers they spare numba's wraparound a third of the time.
+    pairs = np.ascontiguousarray(index_a).view(np.uint64), np.ascontiguousarray(index_b).view(np.uint64)
 
     def work(start: int, stop: int) -> None:
-        _write_dice(left, right, *bits, *pairs, out, start, stop)
+        kernel(*filters, *bits, *pairs, out, np.uint64(start), np.uint64(stop))
 
     run_in_chunks(work, len(out), chunk=PAIRS_PER_CHUNK, threads=threads)
     return out
@@ -105,6 +103,22 @@ def count_bits(filters: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
     """Bits set in each filter: int32 of shape (n,) from uint64 of shape (n, words)."""
     bits: npt.NDArray[np.int32] = np.bitwise_count(filters).sum(axis=1, dtype=np.int32)
     return bits
+
+
+def align_rows(filters: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """The same filters, C-contiguous from a cache line's start on; a copy only where they are not.
+
+    A row that straddles cache lines costs a third to a half of the speed (measured), and numpy aligns to 16
+    bytes only.
+    """
+    if filters.flags.c_contiguous and filters.ctypes.data % CACHE_LINE_BYTES == 0:
+        return filters
+    spare = CACHE_LINE_BYTES // filters.itemsize
+    room = np.empty(filters.size + spare, np.uint64)
+    start = -room.ctypes.data % CACHE_LINE_BYTES // filters.itemsize
+    aligned = room[start : start + filters.size].reshape(filters.shape)
+    aligned[:] = filters
+    return aligned
 
 
 def kernel_input(found: str, expected: str) -> NightlinkError:

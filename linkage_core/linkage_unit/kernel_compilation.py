@@ -2,7 +2,8 @@
 
 Nothing compiles at import. Machine code is kept on disk only where the process set ``NUMBA_CACHE_DIR``: numba
 would otherwise write beside the source, which an installed package must not allow. The folder holds pickles
-that run when read, so it must belong to the process's own user and be closed to everybody else's writing.
+that run when read, so it must belong to the process's own user and be closed to everybody else's writing; and
+since numba looks at the time stamp of a kernel's own file alone, name it after the code version.
 
 Threads are plain ones over kernels that release the interpreter's lock. Numba's own scheduler is not used:
 its default layer ends the whole process when two threads start a kernel at once.
