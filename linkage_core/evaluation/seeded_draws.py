@@ -42,8 +42,16 @@ def draw_positions(stream: np.random.Generator, size: int, n: int) -> IntArray:
 
 def draw_weighted(stream: np.random.Generator, weights: npt.ArrayLike, n: int) -> IntArray:
     """Draw ``n`` positions into ``weights`` (whole numbers >= 0, their sum above 0) in proportion to them."""
+    return pick_weighted(stream.random(n), weights)
+
+
+def pick_weighted(uniforms: npt.NDArray[np.float64], weights: npt.ArrayLike) -> IntArray:
+    """Turn uniform draws of [0, 1) into positions of ``weights``, by the inverse of their distribution."""
     cumulative = np.cumsum(np.asarray(weights, dtype=np.int64))
-    return np.searchsorted(cumulative, draw_positions(stream, int(cumulative[-1]), n), side="right")
+    positions: IntArray = np.searchsorted(
+        cumulative, (uniforms * cumulative[-1]).astype(np.int64), side="right"
+    )
+    return positions
 
 
 def draw_order(stream: np.random.Generator, n: int) -> IntArray:

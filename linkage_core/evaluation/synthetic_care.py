@@ -4,7 +4,8 @@ The question, in words: *of the patients discharged in a period, by diagnosis gr
 a prescription within 30 days?* The definition, which the warehouse's SQL repeats exactly:
 
 1. **Diagnosis group**: the first three characters of an admission's ICD-10 code
-   (``left(diagnosis_code, 3)``), if they are a key of :data:`DIAGNOSIS_GROUPS`; an admission with any other code is in no group.
+   (``left(diagnosis_code, 3)``), if they are a key of :data:`DIAGNOSIS_GROUPS`; an admission with any other
+   code is in no group.
 2. **Discharge**: an admission with a discharge date inside the period, both ends included
    (``discharged BETWEEN first_day AND last_day``); without a period, every admission that has a discharge
    date. An admission without one (the patient is still in hospital) is no discharge.
