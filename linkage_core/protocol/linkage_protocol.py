@@ -8,14 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from typing import Annotated, Literal, Self
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
 
 import rfc8785
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from linkage_core.errors import ProtocolError
+from linkage_core.protocol.protocol_mistakes import EPOCH_PATTERN, NAME_PATTERN, EntryError, describe_mistake
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+# Strict: TOML has types of its own, so that true or "3" where a number belongs is a mistake. Whole numbers
+# have upper bounds far below 2^53, above which RFC 8785 would lose digits.
+WholeNumber = Annotated[int, Field(strict=True)]
+Threshold = Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)]
 FieldKind = Literal["name", "date", "sex", "text", "postcode", "phone", "email"]
 
 BLOCKING_CODES: dict[str, frozenset[str]] = {
@@ -33,11 +47,14 @@ BLOCKING_CODES: dict[str, frozenset[str]] = {
 }
 """What a blocking part may take from a field, and from which kinds of field."""
 
-REQUIRED_FIELDS = ("given_name", "family_name", "birth_date")
+REQUIRED_FIELDS: dict[str, FieldKind] = {"given_name": "name", "family_name": "name", "birth_date": "date"}
+"""Fields that every protocol has, with their kinds."""
+
+FILTER_BITS = (256, 512, 1024, 2048, 4096)
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class FieldSpec(_Frozen):
@@ -50,21 +67,22 @@ class FieldSpec(_Frozen):
 
     name: Name
     kind: FieldKind
-    q: int = Field(default=2, ge=1, le=4)
-    bits: int = Field(ge=0, le=1024)
+    q: WholeNumber = Field(default=2, ge=1, le=4)
+    bits: WholeNumber = Field(ge=0, le=1024)
 
 
 class FilterSpec(_Frozen):
     """The record-level Bloom filter."""
 
-    bits: int = Field(default=1024)
-    max_bits_per_q_gram: int = Field(default=40, ge=1, le=64)
+    bits: WholeNumber = 1024
+    max_bits_per_q_gram: WholeNumber = Field(default=40, ge=1, le=64)
 
-    @model_validator(mode="after")
-    def _power_of_two(self) -> Self:
-        if self.bits not in (256, 512, 1024, 2048, 4096):
-            raise ValueError("filter.bits must be 256, 512, 1024, 2048 or 4096")
-        return self
+    @field_validator("bits")
+    @classmethod
+    def _offered_length(cls, bits: int) -> int:
+        if bits not in FILTER_BITS:
+            raise EntryError(f"{bits}", f"one of {', '.join(map(str, FILTER_BITS))}")
+        return bits
 
 
 class BlockingPart(_Frozen):
@@ -77,15 +95,18 @@ class BlockingPart(_Frozen):
     @classmethod
     def _from_text(cls, value: object) -> object:
         if isinstance(value, str):
-            field, _, code = value.partition(":")
-            return {"field": field, "code": code or "exact"}
+            field, colon, code = value.partition(":")
+            return {"field": field, "code": code if colon else "exact"}
         return value
 
-    @model_validator(mode="after")
-    def _known_code(self) -> Self:
-        if self.code not in BLOCKING_CODES:
-            raise ValueError(f"unknown blocking code; known are {', '.join(sorted(BLOCKING_CODES))}")
-        return self
+    @field_validator("code")
+    @classmethod
+    def _known_code(cls, code: str) -> str:
+        if code not in BLOCKING_CODES:
+            raise EntryError(
+                f"the unknown blocking code {ascii(code[:40])}", f"one of {', '.join(BLOCKING_CODES)}"
+            )
+        return code
 
 
 class BlockingPass(_Frozen):
@@ -98,21 +119,29 @@ class BlockingPass(_Frozen):
 class BlockingSpec(_Frozen):
     """All passes, and the limits that keep one crowded value from exploding."""
 
-    max_block_pairs: int = Field(default=2000, ge=1)
-    pair_budget: int = Field(default=50_000_000, ge=1)
+    max_block_pairs: WholeNumber = Field(default=2000, ge=1, le=10**9)
+    pair_budget: WholeNumber = Field(default=50_000_000, ge=1, le=10**12)
     passes: tuple[BlockingPass, ...] = Field(min_length=1, max_length=32)
+
+    @model_validator(mode="after")
+    def _budget_holds_a_block(self) -> Self:
+        if self.max_block_pairs > self.pair_budget:
+            raise EntryError(
+                f"max_block_pairs = {self.max_block_pairs}", f"at most pair_budget = {self.pair_budget}"
+            )
+        return self
 
 
 class DecisionSpec(_Frozen):
     """Dice thresholds: at least ``match`` is a match, at least ``possible`` a possible match."""
 
-    match: float = Field(gt=0, le=1)
-    possible: float = Field(gt=0, le=1)
+    match: Threshold
+    possible: Threshold
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.possible > self.match:
-            raise ValueError("decision.possible must not exceed decision.match")
+            raise EntryError(f"possible = {self.possible}", f"at most match = {self.match}")
         return self
 
 
@@ -121,12 +150,12 @@ class LinkageProtocol(_Frozen):
 
     format: Literal["nightlink-protocol-1"]
     project: Name
-    version: int = Field(ge=1)
-    key_epoch: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,40}$")]
-    normaliser_version: Literal[1]
+    version: WholeNumber = Field(ge=1, le=10**6)
+    key_epoch: Annotated[str, StringConstraints(pattern=EPOCH_PATTERN)]
+    normaliser_version: WholeNumber = Field(ge=1, le=1)
     custodians: tuple[Name, Name]
     filter: FilterSpec = FilterSpec()
-    fields: tuple[FieldSpec, ...] = Field(min_length=1)
+    fields: tuple[FieldSpec, ...] = Field(min_length=1, max_length=100)
     blocking: BlockingSpec
     decision: DecisionSpec
 
@@ -154,29 +183,69 @@ class LinkageProtocol(_Frozen):
         _refuse_duplicates("field", self.field_names)
         _refuse_duplicates("blocking pass", self.pass_names)
         _refuse_duplicates("custodian", self.custodians)
-        for name in REQUIRED_FIELDS:
-            if name not in self.field_names:
-                raise ValueError(f"the required field {name} is missing")
-        for blocking_pass in self.blocking.passes:
-            for part in blocking_pass.parts:
-                _check_part(self, blocking_pass.name, part)
-        if all(field.bits == 0 for field in self.fields):
-            raise ValueError("every field has bits = 0, so the filter would stay empty")
+        _check_required_fields(self)
+        _check_fill(self)
+        _check_passes(self)
         return self
+
+
+_KNOWN_ENTRIES: dict[tuple[str, ...], Sequence[str]] = {
+    (): tuple(LinkageProtocol.model_fields),
+    ("filter",): tuple(FilterSpec.model_fields),
+    ("fields",): tuple(FieldSpec.model_fields),
+    ("blocking",): tuple(BlockingSpec.model_fields),
+    ("blocking", "passes"): tuple(BlockingPass.model_fields),
+    ("blocking", "passes", "parts"): tuple(BlockingPart.model_fields),
+    ("decision",): tuple(DecisionSpec.model_fields),
+}
 
 
 def _refuse_duplicates(what: str, names: tuple[str, ...]) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"the {what} {name} is declared twice")
+            raise EntryError(f"the {what} {name} twice", f"each {what} once")
+
+
+def _check_required_fields(protocol: LinkageProtocol) -> None:
+    for name, kind in REQUIRED_FIELDS.items():
+        if name not in protocol.field_names:
+            raise EntryError(f"no field {name}", f"the fields {', '.join(REQUIRED_FIELDS)}")
+        if protocol.field(name).kind != kind:
+            raise EntryError(f"the field {name} of kind {protocol.field(name).kind}", f"kind {kind}")
+
+
+def _check_fill(protocol: LinkageProtocol) -> None:
+    total = sum(field.bits for field in protocol.fields)
+    if total == 0:
+        raise EntryError("bits = 0 in every field", "bits for at least one field, or the filter stays empty")
+    if total > protocol.filter.bits:
+        # Beyond it more than 1 - 1/e of a filter is set, and even unlike records begin to look alike.
+        raise EntryError(f"fields of {total} bits together", f"at most filter.bits = {protocol.filter.bits}")
+
+
+def _check_passes(protocol: LinkageProtocol) -> None:
+    seen: dict[frozenset[tuple[str, str]], str] = {}
+    for blocking_pass in protocol.blocking.passes:
+        name = blocking_pass.name
+        for part in blocking_pass.parts:
+            _check_part(protocol, name, part)
+        parts = frozenset((part.field, part.code) for part in blocking_pass.parts)
+        if len(parts) < len(blocking_pass.parts):
+            raise EntryError(f"a part twice in the blocking pass {name}", "each part once")
+        if parts in seen:
+            raise EntryError(f"the blocking passes {seen[parts]} and {name} of the same parts", "one of them")
+        seen[parts] = name
 
 
 def _check_part(protocol: LinkageProtocol, pass_name: str, part: BlockingPart) -> None:
     if part.field not in protocol.field_names:
-        raise ValueError(f"blocking pass {pass_name} names the field {part.field}, which is not declared")
+        found = f"the blocking pass {pass_name} over {part.field}, which is no field"
+        raise EntryError(found, f"one of {', '.join(protocol.field_names)}")
     kind = protocol.field(part.field).kind
     if kind not in BLOCKING_CODES[part.code]:
-        raise ValueError(f"blocking pass {pass_name} takes {part.code} of {part.field}, a field of kind {kind}")
+        found = f"the blocking pass {pass_name} taking {part.code} of {part.field}, a field of kind {kind}"
+        codes = [code for code, kinds in BLOCKING_CODES.items() if kind in kinds]
+        raise EntryError(found, f"one of {', '.join(codes)}")
 
 
 def parse_protocol(text: str) -> LinkageProtocol:
@@ -187,18 +256,26 @@ def parse_protocol(text: str) -> LinkageProtocol:
     ProtocolError
         E-PROTOCOL, one sentence for the first mistake, naming its entry.
     """
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ProtocolError(found=f"text that is not TOML ({error})", expected="a TOML document") from None
+    return protocol_from_document(_read_toml(text))
+
+
+def protocol_from_document(document: dict[str, Any]) -> LinkageProtocol:
+    """Build a protocol from what a TOML file holds; raises as :func:`parse_protocol` does."""
     try:
         return LinkageProtocol.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        entry = ".".join(str(step) for step in first["loc"]) or "the document"
-        raise ProtocolError(
-            found=f"in {entry}: {first['msg']}", expected="a protocol as deployments/linkage_protocol.toml"
-        ) from None
+        raise describe_mistake(error, document, _KNOWN_ENTRIES) from None
+
+
+def _read_toml(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ProtocolError(found=f"text that is not TOML: {error}", expected="a TOML document") from None
+    except RecursionError:
+        raise ProtocolError(found="lists or tables nested too deeply", expected="a TOML document") from None
+    except ValueError:  # a number of thousands of digits
+        raise ProtocolError(found="a number too long to read", expected="a TOML document") from None
 
 
 def canonical_protocol(protocol: LinkageProtocol) -> bytes:

@@ -1,0 +1,145 @@
+"""Every mistake that one can make in deployments/linkage_protocol.toml, and what one is told."""
+
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from linkage_core.errors import ProtocolError
+from linkage_core.protocol.linkage_protocol import parse_protocol
+
+GOOD = (Path(__file__).parents[2] / "deployments" / "linkage_protocol.toml").read_text(encoding="utf-8")
+
+PASS_TWO = 'parts = ["given_name:prefix1", "birth_date:year_digit_month_day"]'
+PASS_LAST = 'parts = ["email:exact", "birth_date:year"]'
+GIVEN = 'name = "given_name"\nkind = "name"\nbits = 110'
+DIGITS = "9" * 5000
+
+# fmt: off
+MISTAKES: list[tuple[str, str, str, str]] = [
+    # One mistake a line: what was done, a text in the file, what replaces it, what the message says
+    # the file as a whole
+    ("not TOML", "version = 1", "version 1", "found text that is not TOML: Expected '=' after a key"),
+    ("a table twice", "[decision]", "[filter]", "found text that is not TOML: Cannot declare"),
+    ("an entry twice", "version = 1", "version = 1\nversion = 2", "Cannot overwrite a value"),
+    ("nested too deep", "version = 1", "version = " + "[" * 5000, "lists or tables nested too deeply"),
+    ("an endless number", "version = 1", f"version = {DIGITS}", "found a number too long to read"),
+    # the head
+    ("another format", '"nightlink-protocol-1"', '"v2"', "found format = 'v2'; expected 'nightlink-protocol-1'"),
+    ("no format", 'format = "nightlink-protocol-1"', "", "found no entry format; expected it to be set"),
+    ("project in capitals", '"discharge_followup"', '"Discharge"', "found project = 'Discharge'; expected 1 to 40"),
+    ("project a number", '"discharge_followup"', "7", "found project = 7; expected a text in quotes"),
+    ("version zero", "version = 1\nkey", "version = 0\nkey", "found version = 0; expected at least 1"),
+    ("version a text", "version = 1\nkey", 'version = "1"\nkey', "version = '1'; expected a whole number"),
+    ("version a fraction", "version = 1\nkey", "version = 1.5\nkey", "version = 1.5; expected a whole number"),
+    ("version true", "version = 1\nkey", "version = true\nkey", "version = true; expected a whole number"),
+    ("version a date", "version = 1\nkey", "version = 2026-01-01\nkey", "version = 2026-01-01; expected a whole"),
+    ("version too large", "version = 1\nkey", "version = 9007199254740993\nkey", "expected at most 1000000"),
+    ("epoch with a slash", '"2026"', '"20/26"', "found key_epoch = '20/26'; expected 1 to 40 of A-Z, a-z, 0-9"),
+    ("epoch of dots", '"2026"', '".."', "found key_epoch = '..'; expected 1 to 40 of A-Z, a-z, 0-9"),
+    ("epoch a number", '"2026"', "2026", "found key_epoch = 2026; expected a text in quotes"),
+    ("epoch missing", 'key_epoch = "2026"', "", "found no entry key_epoch"),
+    ("unknown normaliser", "normaliser_version = 1", "normaliser_version = 2", "normaliser_version = 2; expected at most 1"),
+    ("normaliser true", "normaliser_version = 1", "normaliser_version = true", "normaliser_version = true; expected a whole number"),
+    ("normaliser 1.0", "normaliser_version = 1", "normaliser_version = 1.0", "normaliser_version = 1.0; expected a whole number"),
+    ("one custodian", '["hospital", "pharmacy"]', '["hospital"]', "custodians = a list of 1; expected one item more"),
+    ("three custodians", '"pharmacy"]', '"pharmacy", "gp"]', "custodians = a list of 3; expected at most 2 items"),
+    ("a custodian twice", '["hospital", "pharmacy"]', '["gp", "gp"]', "found the custodian gp twice"),
+    ("custodians a text", '["hospital", "pharmacy"]', '"hospital"', "custodians = 'hospital'; expected a list"),
+    ("a custodian a number", '["hospital", "pharmacy"]', '["gp", 3]', "custodians[2] = 3; expected a text in quotes"),
+    ("a misspelt entry", "key_epoch", "key_epok", "unknown entry key_epok (did you mean key_epoch?); expected one of"),
+    ("a strange entry", "version = 1\nkey", "'O x' = 1\nversion = 1\nkey", "the unknown entry 'O x'; expected one of"),
+    # the filter
+    ("an odd filter length", "bits = 1024", "bits = 1000", "found 1000 in filter.bits; expected one of 256, 512"),
+    ("filter length a text", "bits = 1024", 'bits = "1024"', "filter.bits = '1024'; expected a whole number"),
+    ("q-gram bits zero", "q_gram = 40", "q_gram = 0", "filter.max_bits_per_q_gram = 0; expected at least 1"),
+    ("q-gram bits too many", "q_gram = 40", "q_gram = 65", "max_bits_per_q_gram = 65; expected at most 64"),
+    ("unknown filter entry", "bits = 1024", "bits = 1024\nhash = 3", "unknown entry filter.hash; expected one of bits"),
+    ("filter a number", "[filter]\nbits = 1024\nmax_bits_per_q_gram = 40", "filter = 1024", "filter = 1024; expected a table"),
+    # the fields
+    ("a field without bits", GIVEN, GIVEN.replace("bits = 110", ""), "found no entry fields.given_name.bits"),
+    ("a field without kind", GIVEN, GIVEN.replace('kind = "name"', ""), "found no entry fields.given_name.kind"),
+    ("a field without name", GIVEN, 'kind = "name"\nbits = 110', "found no entry fields[1].name"),
+    ("misspelt bits", GIVEN, GIVEN.replace("bits", "bit"), "fields.given_name.bit (did you mean bits?)"),
+    ("an unknown kind", 'kind = "sex"', 'kind = "gender"', "fields.sex.kind = 'gender'; expected 'name', 'date'"),
+    ("negative bits", "bits = 130", "bits = -1", "fields.birth_date.bits = -1; expected at least 0"),
+    ("too many bits", "bits = 130", "bits = 1025", "fields.birth_date.bits = 1025; expected at most 1024"),
+    ("an overfull filter", "bits = 130", "bits = 1000", "found fields of 1450 bits together; expected at most filter.bits = 1024"),
+    ("q of zero", "q = 1", "q = 0", "fields.sex.q = 0; expected at least 1"),
+    ("q too large", "q = 1", "q = 5", "fields.sex.q = 5; expected at most 4"),
+    ("a field name in capitals", '"middle_name"', '"Middle"', "fields[2].name = 'Middle'; expected 1 to 40 of a-z"),
+    ("a field twice", '"middle_name"', '"given_name"', "found the field given_name twice; expected each field once"),
+    ("no birth date", 'name = "birth_date"', 'name = "born"', "found no field birth_date; expected the fields given_name"),
+    ("birth date as text", 'kind = "date"', 'kind = "text"', "the field birth_date of kind text; expected kind date"),
+    ("fields a text", "", "fields = 'all'", "fields = 'all'; expected a list"),
+    ("no fields", "", "fields = []", "fields = a list of 0; expected at least 1 item"),
+    ("a field a text", "", "fields = ['given_name']", "fields[1] = 'given_name'; expected a table"),
+    ("no bits at all", "bits = ", "bits = 0 # ", "found 0 in filter.bits"),
+    # the blocking passes
+    ("a pass of one part", PASS_TWO, 'parts = ["given_name:soundex"]', "digits.parts = a list of 1; expected at least 2"),
+    ("parts a text", PASS_TWO, 'parts = "given_name"', "given_initial_birth_digits.parts = 'given_name'; expected a list"),
+    ("a part a number", PASS_TWO, 'parts = ["sex", 1]', "given_initial_birth_digits.parts[2] = 1; expected a text such as 'family_name:soundex'"),
+    ("parts missing", PASS_TWO, "", "found no entry blocking.passes.given_initial_birth_digits.parts"),
+    ("an unknown code", PASS_TWO, 'parts = ["sex", "given_name:metaphone"]', "the unknown blocking code 'metaphone' in"),
+    ("an empty code", PASS_TWO, 'parts = ["sex", "given_name:"]', "the unknown blocking code '' in blocking.passes.given"),
+    ("a code too many", PASS_TWO, 'parts = ["sex", "given_name:exact:exact"]', "the unknown blocking code 'exact:exact'"),
+    ("no field before it", PASS_TWO, 'parts = ["sex", ":exact"]', "parts[2].field = ':exact'; expected 1 to 40 of a-z"),
+    ("an undeclared field", PASS_TWO, 'parts = ["sex", "maiden_name"]', "digits over maiden_name, which is no field"),
+    ("Soundex of a date", PASS_TWO, 'parts = ["sex", "birth_date:soundex"]', "soundex of birth_date, a field of kind date"),
+    ("a part twice", PASS_TWO, 'parts = ["sex", "sex:exact"]', "a part twice in the blocking pass given_initial"),
+    ("a pass again", PASS_LAST, PASS_TWO, "given_initial_birth_digits and email_birth_year of the same parts"),
+    ("a pass name twice", '"both_sounds"', '"phone_birth_year"', "the blocking pass phone_birth_year twice"),
+    ("a pass name with a dot", '"both_sounds"', '"both.sounds"', "blocking.passes[3].name = 'both.sounds'"),
+    ("a misspelt pass entry", PASS_TWO, PASS_TWO.replace("parts", "fields"), "blocking.passes.given_initial_birth_digits.fields"),
+    ("no pairs in a block", "max_block_pairs = 2000", "max_block_pairs = 0", "blocking.max_block_pairs = 0; expected at least 1"),
+    ("a block over the budget", "50_000_000", "100", "max_block_pairs = 2000 in blocking; expected at most pair_budget = 100"),
+    ("a budget of text", "50_000_000", '"many"', "blocking.pair_budget = 'many'; expected a whole number"),
+    # the decision
+    ("thresholds crossed", "possible = 0.72", "possible = 0.9", "possible = 0.9 in decision; expected at most match = 0.8"),
+    ("a threshold over one", "match = 0.80", "match = 80", "decision.match = 80; expected at most 1"),
+    ("a threshold of zero", "possible = 0.72", "possible = 0.0", "decision.possible = 0.0; expected more than 0"),
+    ("a threshold of text", "match = 0.80", 'match = "high"', "decision.match = 'high'; expected a number"),
+    ("a threshold true", "match = 0.80", "match = true", "decision.match = true; expected a number"),
+    ("a threshold that is no number", "match = 0.80", "match = nan", "decision.match = nan; expected"),
+    ("an endless threshold", "match = 0.80", "match = inf", "decision.match = inf; expected"),
+    ("a threshold missing", "match = 0.80", "", "found no entry decision.match"),
+    ("no decision", "[decision]\nmatch = 0.80\npossible = 0.72", "", "found no entry decision"),
+]
+# fmt: on
+
+
+def test_the_deployed_protocol_is_good() -> None:
+    assert parse_protocol(GOOD).project == "discharge_followup"
+
+
+def _spoil(old: str, new: str) -> str:
+    """Replace ``old`` wherever it is; an entry with nothing to replace takes the place of all [[fields]]."""
+    if old:
+        assert old in GOOD, "the table above no longer fits the deployed protocol"
+        return GOOD.replace(old, new)
+    head, rest = GOOD.split("[filter]", 1)
+    return head + new + "\n[filter]" + re.sub(r"\[\[fields\]\][^\[]*", "", rest)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "phrase"), [row[1:] for row in MISTAKES], ids=[row[0] for row in MISTAKES]
+)
+def test_a_mistake_gets_one_clear_sentence(old: str, new: str, phrase: str) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        parse_protocol(_spoil(old, new))
+    message = str(caught.value)
+    assert phrase in message
+    assert caught.value.code == "E-PROTOCOL"
+    assert message.startswith("E-PROTOCOL: found ") and "\n" not in message
+    assert "Input should" not in message and "Value error" not in message
+    assert message.endswith("Correct the linkage protocol file.")
+
+
+def test_no_bits_in_any_field() -> None:
+    head, rest = GOOD.split("[[fields]]", 1)
+    with pytest.raises(ProtocolError, match="found bits = 0 in every field; expected bits for at least one"):
+        parse_protocol(head + "[[fields]]" + re.sub(r"bits = \d+", "bits = 0", rest))
