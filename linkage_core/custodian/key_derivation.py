@@ -1,0 +1,73 @@
+"""From the one linkage key to a key for each use. Zone: custodian.
+
+HKDF-SHA256 (Krawczyk and Eronen 2010, RFC 5869, https://doi.org/10.17487/RFC5869) with the whole context in
+``info``: project, epoch, role, what the key is for, and the protocol's fingerprint. Two custodians whose
+protocols differ in one parameter hence get unrelated keys; no key of one role or field says anything of
+another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from linkage_core.protocol.key_files import KEY_BYTES, check_key
+from linkage_core.protocol.linkage_protocol import LinkageProtocol, protocol_fingerprint
+
+KEY_CHECK_BYTES = 8
+CONTEXT_TAG = "nightlink-1"
+
+
+@dataclass(frozen=True)
+class CustodianKeys:
+    """Every key that an encoder needs; ``repr`` shows none of them.
+
+    Attributes
+    ----------
+    filter_keys : mapping of str to bytes
+        32 bytes for each field of the protocol.
+    blocking_keys : mapping of str to bytes
+        32 bytes for each blocking pass of the protocol.
+    key_check_value : bytes
+        8 bytes that travel in the manifest: equal at both custodians exactly when their linkage keys, epochs
+        and protocols are. Derived under a role of its own, so it reveals no other key.
+    """
+
+    filter_keys: Mapping[str, bytes] = field(repr=False)
+    blocking_keys: Mapping[str, bytes] = field(repr=False)
+    key_check_value: bytes
+
+
+def derive_custodian_keys(linkage_key: bytes, protocol: LinkageProtocol) -> CustodianKeys:
+    """Derive all keys of one protocol from the custodians' shared 32-byte linkage key.
+
+    Raises
+    ------
+    NightlinkError
+        E-KEY-FILE when the key is not 32 bytes long or has a placeholder's pattern.
+    """
+    check_key(linkage_key)
+    fingerprint = protocol_fingerprint(protocol)
+
+    def key_for(role: str, purpose: str, length: int = KEY_BYTES) -> bytes:
+        context = (protocol.project, protocol.key_epoch, role, purpose, fingerprint)
+        return derive_key(linkage_key, context, length)
+
+    return CustodianKeys(
+        filter_keys={name: key_for("filter", name) for name in protocol.field_names},
+        blocking_keys={name: key_for("blocking", name) for name in protocol.pass_names},
+        key_check_value=key_for("key-check", "", KEY_CHECK_BYTES),
+    )
+
+
+def derive_key(key: bytes, context: tuple[str, ...], length: int = KEY_BYTES) -> bytes:
+    """HKDF-SHA256 of ``key`` without salt; ``info`` is the context, each part prefixed with its length.
+
+    The prefixes (2 bytes, little-endian) keep ("ab", "c") and ("a", "bc") apart.
+    """
+    parts = [part.encode("utf-8") for part in (CONTEXT_TAG, *context)]
+    info = b"".join(len(part).to_bytes(2, "little") + part for part in parts)
+    return HKDF(algorithm=SHA256(), length=length, salt=None, info=info).derive(key)

@@ -1,0 +1,67 @@
+"""Any text to lower-case ASCII, and the words that stand for a missing value. Zone: custodian."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from anyascii import anyascii
+
+MAX_RAW_CHARS = 1000
+"""Longer values break the rule R-TOO-LONG; folding cuts them here, so that it stays bounded for any input."""
+
+_DROPPED_CATEGORIES = frozenset({"So", "Cs", "Co", "Cn"})
+"""Pictures, surrogates and private characters: their transliterations (":grinning:") are no part of a name.
+"""
+
+_CONTROL_CHARACTERS = dict.fromkeys((*range(32), 127), " ")
+
+
+def words(table: str) -> frozenset[str]:
+    """The words of a table that is written as running text."""
+    return frozenset(table.split())
+
+
+MISSING_WORDS = words(
+    """
+    unknown unk unkown notknown none null missing tbd tba notgiven notprovided notrecorded notavailable
+    notapplicable notstated notspecified unspecified undisclosed withheld refused declined noinformation
+    nodata
+    """
+)
+"""Squashed words (letters and digits only) that mean *missing* in any field."""
+
+_NOT_APPLICABLE = re.compile(r"#?n[/.\\]a\.?")
+"""n/a, n.a., #n/a. Plain `na` is left alone: it is a surname."""
+
+
+def fold_to_ascii(text: str) -> str:
+    """Lower-case ASCII without control characters or outer spaces, from any text.
+
+    Compatibility composition (NFKC) comes first, so a name in composed and in decomposed form folds alike;
+    the composed form is the one to transliterate, since a Hangul syllable or a voiced kana taken apart reads
+    otherwise.
+
+    Total and idempotent. At most ``MAX_RAW_CHARS`` composed characters are read.
+    """
+    if not text.isascii():
+        composed = unicodedata.normalize("NFKC", text)[:MAX_RAW_CHARS]
+        kept = (char for char in composed if unicodedata.category(char) not in _DROPPED_CATEGORIES)
+        text = anyascii("".join(kept))
+    return text[:MAX_RAW_CHARS].translate(_CONTROL_CHARACTERS).strip().lower()
+
+
+def split_words(folded: str) -> list[str]:
+    """Runs of letters and digits; an apostrophe joins what it stands between."""
+    return re.findall("[a-z0-9]+", folded.replace("'", "").replace("`", ""))
+
+
+def squash(folded: str) -> str:
+    """Only the letters and digits of folded text."""
+    return "".join(re.findall("[a-z0-9]+", folded))
+
+
+def stands_for_missing(folded: str) -> bool:
+    """True when folded text is empty, punctuation only, or a word for a missing value."""
+    squashed = squash(folded)
+    return not squashed or squashed in MISSING_WORDS or _NOT_APPLICABLE.fullmatch(folded) is not None

@@ -1,0 +1,118 @@
+"""Key files: one 32-byte key, its role written beside it. Zone: protocol.
+
+The role keeps a custodian's key from being handed to the linkage unit by a slip of a path: a file is only
+ever read *for* a role, and a file of another role is refused. Messages name the entry that is wrong and never
+repeat what the file holds.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Literal, get_args
+
+from linkage_core.errors import NightlinkError
+
+KeyRole = Literal["linkage", "site", "signing", "linkage_unit_signing"]
+KEY_ROLES: tuple[KeyRole, ...] = get_args(KeyRole)
+"""linkage, site and signing belong to a custodian; linkage_unit_signing to the linkage unit."""
+
+KEY_BYTES = 32
+KEY_FILE_FORMAT = "nightlink-key-1"
+
+MIN_DISTINCT_BYTES = 17
+"""32 random bytes have fewer than 17 distinct ones about once in 10**11 keys; typed placeholders nearly
+always do.
+"""
+
+
+def parse_key_file(text: str, role: KeyRole) -> bytes:
+    """Read the 32-byte key from the TOML text of a key file made for ``role``.
+
+    Parameters
+    ----------
+    text : str
+        ``format = "nightlink-key-1"``, ``role = "..."``, ``key = "<64 hex digits>"``. White space around the
+        digits is trimmed.
+    role : str
+        One of :data:`KEY_ROLES`: what the caller is about to use the key for.
+
+    Raises
+    ------
+    NightlinkError
+        E-KEY-FILE: not TOML, another format or role, a wrong length, digits that are not hexadecimal, or a
+        key that nobody drew at random.
+    """
+    if role not in KEY_ROLES:
+        raise _refused("a request for an unknown role", f"one of {', '.join(KEY_ROLES)}")
+    document = _parse_document(text)
+    _check_role(document, role)
+    key = document["key"]
+    if not isinstance(key, str):
+        raise _refused("a key that is not text", "key = 64 hexadecimal digits in quotes")
+    return _parse_hex(key.strip())
+
+
+def format_key_file(role: KeyRole, key: bytes) -> str:
+    """The text of a key file; the inverse of :func:`parse_key_file`, and as strict."""
+    if role not in KEY_ROLES:
+        raise _refused("an unknown role", f"one of {', '.join(KEY_ROLES)}")
+    check_key(key)
+    return f'format = "{KEY_FILE_FORMAT}"\nrole = "{role}"\nkey = "{key.hex()}"\n'
+
+
+def check_key(key: bytes) -> None:
+    """Refuse a key that is not 32 bytes long or was evidently not drawn at random.
+
+    Raises
+    ------
+    NightlinkError
+        E-KEY-FILE.
+    """
+    if len(key) != KEY_BYTES:
+        raise _refused(f"a key of {len(key)} bytes", f"{KEY_BYTES} bytes")
+    steps = {(after - before) % 256 for before, after in zip(key, key[1:], strict=False)}
+    if len(set(key)) < MIN_DISTINCT_BYTES or len(steps) == 1:
+        raise _refused("a key with a pattern, such as a placeholder's", "32 bytes drawn at random")
+
+
+def _parse_document(text: str) -> dict[str, object]:
+    try:
+        document = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, UnicodeError):
+        # `from None`: the parser's own message quotes the text, which may be the key
+        raise _refused("text that is not TOML", "a TOML document") from None
+    if set(document) != {"format", "role", "key"}:
+        raise _refused("missing or surplus entries", "exactly the entries format, role and key")
+    if document["format"] != KEY_FILE_FORMAT:
+        raise _refused("another format", f'format = "{KEY_FILE_FORMAT}"')
+    return document
+
+
+def _check_role(document: dict[str, object], role: KeyRole) -> None:
+    found = document["role"]
+    if found == role:
+        return
+    # an unknown role is not repeated: somebody may have pasted the key there
+    described = f"a key of the role {found}" if found in KEY_ROLES else "a key of an unknown role"
+    raise _refused(described, f'role = "{role}"')
+
+
+def _parse_hex(digits: str) -> bytes:
+    if len(digits) != 2 * KEY_BYTES:
+        raise _refused(f"a key of {len(digits)} characters", f"{2 * KEY_BYTES} hexadecimal digits")
+    if not all(digit in "0123456789abcdefABCDEF" for digit in digits):
+        raise _refused(
+            "a key with characters that are not hexadecimal", f"{2 * KEY_BYTES} hexadecimal digits"
+        )
+    key = bytes.fromhex(digits)
+    check_key(key)
+    return key
+
+
+def _refused(found: str, expected: str) -> NightlinkError:
+    return NightlinkError(
+        "E-KEY-FILE",
+        found=found,
+        expected=expected,
+        remedy="Make a new key file with `nightlink make-key`, or point the setting to the right file.",
+    )
