@@ -1,7 +1,8 @@
 """The night's report as Markdown, for the artifact that the orchestrator's pages show beside the run.
 
-Zone: linkage unit. Pure, and the same bytes for the same summary. Foreign text is inert in it (``markdown_text``);
-the histogram travels as a picture in a ``data:`` address, since a diagram written in Markdown is not drawn there.
+Zone: linkage unit. Pure, and the same bytes for the same summary. Foreign text is inert in it
+(``markdown_text``). The histogram travels as a picture in a ``data:`` address: diagrams written in Markdown
+are not drawn there.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any
 from markupsafe import Markup
 
 from . import report_figures as figures
-from .report_charts import draw_histogram, element
-from .report_page import histogram_of
+from .report_histogram import draw_histogram, histogram_of
+from .report_svg import element
 from .report_wording import markdown_text, ratio, suppress_small
 
 # A picture does not inherit the page's colours: it brings paper and ink that read on light and dark alike.
@@ -69,7 +70,10 @@ def _overview(summary: Mapping[str, Any]) -> str:
 
 def _records(summary: Mapping[str, Any]) -> str:
     rows = [
-        [c.name, *map(suppress_small, (c.extracted, c.rejected, c.delivered, c.linked, c.possible, c.unlinked))]
+        [
+            c.name,
+            *map(suppress_small, (c.extracted, c.rejected, c.delivered, c.linked, c.possible, c.unlinked)),
+        ]
         for c in figures.custodian_figures(summary)
     ]
     headings = ["Custodian", "Extracted", "Rejected", "Delivered", "Linked", "Possible", "Not linked"]
@@ -87,9 +91,9 @@ def _rejections(summary: Mapping[str, Any]) -> str:
 
 def _histogram(summary: Mapping[str, Any]) -> str:
     data = histogram_of(summary)
-    drawing = draw_histogram("scores", data, 720, 280) if data else None
-    if drawing is None:
+    if data is None:
         return "## Scores\n\nNo pair was compared."
+    drawing = draw_histogram("scores", data, 720, 280)
     styled = drawing.replace("<title", element("style", Markup(_PICTURE_STYLE)) + "<title", 1)  # noqa: S704 - ours
     encoded = base64.b64encode(styled.encode()).decode()
     return f"## Scores\n\n![Histogram of scores with both thresholds](data:image/svg+xml;base64,{encoded})"

@@ -1,13 +1,13 @@
 """The night's summary, arranged for a reader: every part that may be missing has its place here.
 
-Zone: linkage unit. Takes the summary dictionary of a night (counts, digests, names; no record) and returns frozen
-figures that the page and the artifact both draw from, so that the two cannot disagree. Keyed parts are sorted:
-two equal summaries give equal figures, in whatever order their keys were written.
+Zone: linkage unit. Takes the summary dictionary of a night (counts, digests, names; no record) and returns
+figures that the page and the artifact both draw from, so that the two cannot disagree. Keyed parts are
+sorted, so that equal summaries give equal figures, in whatever order their keys were written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,11 +47,10 @@ class Band:
 
 @dataclass(frozen=True)
 class Check:
-    """One expectation's result, as counts."""
+    """One expectation's result, as counts; ``details`` are its column and custodian, where it has them."""
 
-    subject: str
     name: str
-    column: str
+    details: Sequence[str]
     evaluated: str
     unexpected: str
     passed: bool
@@ -75,8 +74,8 @@ def count_in(part: Mapping[str, Any], *names: str) -> int | None:
 def custodian_figures(summary: Mapping[str, Any]) -> list[CustodianFigures]:
     """Custodians in order of name.
 
-    One-to-one between two custodians means as many linked records on each side as links. With three or more that
-    does not follow, so linked and unlinked records stay unknown unless a custodian's part says ``linked``.
+    One-to-one between two custodians means as many linked records on each side as links. With three or more
+    that does not follow, so linked and unlinked records stay unknown unless its own part says ``linked``.
     """
     parts, links = summary.get("custodians", {}), summary.get("links", {})
     return [_one_custodian(name, parts[name], links if len(parts) == 2 else {}) for name in sorted(parts)]
@@ -123,7 +122,7 @@ def verdict(summary: Mapping[str, Any]) -> Verdict:
 
 
 def rejection_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, list[str]]]:
-    """(rule, its sentence or "", shown count per custodian), in order of rule; custodians in order of name."""
+    """(rule, its sentence or "", shown count per custodian), by rule; custodians in order of name."""
     sentences = summary.get("rule_sentences", {})
     per_custodian = [custodian.rejected_by_rule for custodian in custodian_figures(summary)]
     rules = sorted({rule for counts in per_custodian for rule in counts})
@@ -144,7 +143,10 @@ def bands(summary: Mapping[str, Any]) -> list[Band]:
     threshold = summary.get("scores", {}).get("match_threshold")
     return [
         Band(
-            safe_text(label), _band_kind(label, threshold), counts[label], 100 * drawn_count(counts[label]) / longest
+            safe_text(label),
+            _band_kind(label, threshold),
+            counts[label],
+            100 * drawn_count(counts[label]) / longest,
         )
         for label in sorted(counts, reverse=True)
     ]
@@ -159,13 +161,13 @@ def _band_kind(label: str, match_threshold: float | None) -> str:
 
 
 def pass_columns(summary: Mapping[str, Any]) -> list[str]:
-    """Names for ``null_a`` and ``null_b``: ``candidates.custodians`` when given, else the two custodians by name."""
+    """Names for ``null_a`` and ``null_b``: ``candidates.custodians`` if given, else both in order of name."""
     names = summary.get("candidates", {}).get("custodians") or sorted(summary.get("custodians", {}))
     return [safe_text(name) for name in names] if len(names) == 2 else ["first custodian", "second custodian"]
 
 
 def pass_rows(summary: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """(pass, shown counts: pairs, largest block, blocks, blocks dropped, null in a, null in b), in protocol order."""
+    """(pass, [pairs, largest block, blocks, blocks dropped, null in a, null in b]), in given order."""
     columns = ("pairs", "largest_block_pairs", "blocks", "blocks_dropped", "null_a", "null_b")
     return [
         (safe_text(row.get("name")), [suppress_small(row.get(column)) for column in columns])
@@ -188,25 +190,36 @@ def checks_by_point(summary: Mapping[str, Any]) -> list[tuple[str, list[Check]]]
 def _one_check(subject: str | None, row: Mapping[str, Any]) -> Check:
     name = safe_text(row.get("expectation")).removeprefix("expect_").replace("_", " ")
     return Check(
-        subject=safe_text(subject),
         name=name[:1].upper() + name[1:],
-        column=safe_text(row.get("column")),
+        details=[safe_text(detail) for detail in (row.get("column"), subject) if detail],
         evaluated=suppress_small(row.get("evaluated")),
         unexpected=suppress_small(row.get("unexpected")),
         passed=bool(row.get("success")),
     )
 
 
-def provenance(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(label, value) of all that a link is traced by: run, deliveries, protocol, key, code, audit event, digest."""
-    publication = summary.get("publication") or {}
+def provenance(summary: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """(group, its (label, value) rows) of all that a link is traced and verified by."""
     custodians = summary.get("custodians", {})
-    rows = [(label, summary.get(name)) for label, name in _RUN_ROWS]
-    for name in sorted(custodians):
-        rows += [(f"{safe_text(name)}: {label}", custodians[name].get(key)) for label, key in _DELIVERY_ROWS]
-    rows += [("Key check values", _key_agreement(custodians))]
-    rows += [(label, publication.get(name)) for label, name in _PUBLICATION_ROWS]
-    return [(safe_text(label), safe_text(value)) for label, value in rows]
+    groups = [("Run", _shown(summary, _RUN_ROWS))]
+    groups += [
+        (f"Delivery of {safe_text(name)}", _shown(custodians[name], _DELIVERY_ROWS))
+        for name in sorted(custodians)
+    ]
+    groups += [
+        (
+            "Linkage key",
+            [
+                ("Key epoch", safe_text(summary.get("key_epoch"))),
+                ("Key check values", _key_agreement(custodians)),
+            ],
+        )
+    ]
+    return [*groups, ("Publication", _shown(summary.get("publication") or {}, _PUBLICATION_ROWS))]
+
+
+def _shown(part: Mapping[str, Any], rows: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
+    return [(label, safe_text(part.get(name))) for label, name in rows]
 
 
 _RUN_ROWS = (
@@ -215,14 +228,13 @@ _RUN_ROWS = (
     ("Project", "project"),
     ("Protocol version", "protocol_version"),
     ("Protocol fingerprint", "protocol_fingerprint"),
-    ("Key epoch", "key_epoch"),
     ("Code version", "code_version"),
 )
 _DELIVERY_ROWS = (
-    ("delivery number", "sequence"),
-    ("data as of", "as_of"),
-    ("manifest SHA-256", "manifest_sha256"),
-    ("key check value", "key_check_value"),
+    ("Delivery number", "sequence"),
+    ("Data as of", "as_of"),
+    ("Manifest SHA-256", "manifest_sha256"),
+    ("Key check value", "key_check_value"),
 )
 _PUBLICATION_ROWS = (
     ("Audit event number", "audit_sequence"),
@@ -235,4 +247,8 @@ def _key_agreement(custodians: Mapping[str, Any]) -> str:
     values = {part.get("key_check_value") for part in custodians.values()}
     if not values or None in values:
         return NOT_RECORDED
-    return "equal: one linkage key was used" if len(values) == 1 else "DIFFERENT: the encodings cannot be compared"
+    return (
+        "equal: one linkage key was used"
+        if len(values) == 1
+        else "DIFFERENT: the encodings cannot be compared"
+    )

@@ -1,7 +1,7 @@
 """The night's report as one self-contained HTML page.
 
-Zone: linkage unit. Pure: the same summary gives the same bytes, with no clock and no look at the environment. The
-page loads nothing, and its content security policy forbids it to.
+Zone: linkage unit. Pure: the same summary gives the same bytes, with no clock and no look at the environment.
+The page loads nothing, and its content security policy forbids it to.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from . import report_figures as figures
-from .report_charts import Histogram, draw_flow, draw_histogram, draw_narrow_flow
-from .report_wording import NOT_RECORDED, ratio, safe_text, share, suppress_small
+from .report_flow import NightFlow, draw_flow, draw_narrow_flow
+from .report_histogram import draw_histogram, histogram_of
+from .report_wording import NOT_RECORDED, ratio, safe_text, suppress_small
 
 _TEMPLATE = "report_page.html.j2"
 
@@ -25,9 +26,9 @@ def render_report_page(summary: Mapping[str, Any]) -> str:
     Parameters
     ----------
     summary : mapping
-        The night's summary. Every part may be missing: what is not there is shown as not recorded. Optional beyond
-        the required parts: ``rule_sentences`` (rule to sentence), ``candidates.custodians`` (the two names behind
-        ``null_a`` and ``null_b``), and per custodian ``linked`` and ``possible`` (needed with three or more).
+        The night's summary. Any part may be missing, and then shows as a dash or a sentence. Read where
+        given: ``rule_sentences`` (rule to sentence), ``candidates.custodians`` (the names behind ``null_a``
+        and ``null_b``), and per custodian ``linked`` and ``possible`` (needed with three or more).
 
     Returns
     -------
@@ -35,19 +36,6 @@ def render_report_page(summary: Mapping[str, Any]) -> str:
         HTML, to be written as UTF-8.
     """
     return _environment().get_template(_TEMPLATE).render(_page_parts(summary))
-
-
-def histogram_of(summary: Mapping[str, Any]) -> Histogram | None:
-    """The scores to draw, or None when the summary has none."""
-    scores = summary.get("scores")
-    if not scores or not scores.get("counts"):
-        return None
-    return Histogram(
-        tuple(scores["bin_edges"]),
-        tuple(scores["counts"]),
-        scores["possible_threshold"],
-        scores["match_threshold"],
-    )
 
 
 def _environment() -> Environment:
@@ -77,7 +65,7 @@ def _page_parts(summary: Mapping[str, Any]) -> dict[str, Any]:
         "run_id": safe_text(summary.get("run_id")),
         "verdict": figures.verdict(summary),
         "key_figures": _key_figures(summary, results),
-        "custodians": custodians,
+        "names": [custodian.name for custodian in custodians],
         "rejections": figures.rejection_rows(summary),
         "bands": figures.bands(summary),
         "pass_columns": figures.pass_columns(summary),
@@ -85,19 +73,18 @@ def _page_parts(summary: Mapping[str, Any]) -> dict[str, Any]:
         "checks": checks,
         "provenance": figures.provenance(summary),
         "count": suppress_small,
-        "share": share,
         **_pictures(summary, custodians),
     }
 
 
-def _pictures(summary: Mapping[str, Any], custodians: list[figures.CustodianFigures]) -> dict[str, Markup | None]:
+def _pictures(summary: Mapping[str, Any], custodians: list[figures.CustodianFigures]) -> dict[str, Any]:
     """Both pictures in two widths each: a drawing scaled down to a phone would have letters of 5 px."""
-    links = summary.get("links", {})
-    ends = (summary.get("candidates", {}).get("pairs"), links.get("match"), links.get("possible_match"))
+    links, pairs = summary.get("links", {}), summary.get("candidates", {}).get("pairs")
+    flow = NightFlow(custodians, pairs, links.get("match"), links.get("possible_match"))
     data = histogram_of(summary)
     return {
-        "flow_wide": draw_flow("flow-wide", custodians, *ends),
-        "flow_narrow": draw_narrow_flow("flow-narrow", custodians, *ends),
+        "flow_wide": draw_flow("flow-wide", flow),
+        "flow_narrow": draw_narrow_flow("flow-narrow", flow),
         "histogram_wide": draw_histogram("scores-wide", data, 960) if data else None,
         "histogram_narrow": draw_histogram("scores-narrow", data, 358) if data else None,
     }

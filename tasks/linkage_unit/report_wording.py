@@ -1,7 +1,7 @@
 """How figures and foreign text may appear in a report: small counts suppressed, text made inert.
 
-Zone: linkage unit. A count of people under ten may single someone out, and names of custodians, rules or columns
-come from settings that others write: nothing reaches a page or an artifact but through these functions.
+Zone: linkage unit. A count of people under ten may single someone out, and names of custodians, rules or
+columns come from settings that others write; none reaches a page or an artifact but through these functions.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def share(part: int | None, whole: int | None) -> str:
 
 
 def ratio(value: float | None) -> str:
-    """A ratio in [0, 1] as a percentage with two decimals, cut and not rounded: 99.999% is not shown as 100%."""
+    """A ratio in [0, 1] as a percentage with two decimals, cut and not rounded: 99.999% is not 100%."""
     return NOT_RECORDED if value is None else f"{int(value * 10_000 + 1e-9) / 100:.2f}%"
 
 
