@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from dataclasses import dataclass
 
@@ -27,24 +28,29 @@ MISSING_DATE = BirthDate(None)
 
 
 def parse_birth_date(
-    folded: str, patterns: tuple[re.Pattern[str], ...], source_format: SourceFormat
+    folded: str,
+    patterns: tuple[re.Pattern[str], ...],
+    source_format: SourceFormat,
+    as_of: dt.date | None = None,
 ) -> BirthDate:
     """Read folded text by the declared formats; no other text is a date.
 
     A placeholder is missing and breaks no rule. Otherwise R-DATE-FORMAT when no declared format fits,
-    R-DATE-IMPOSSIBLE for a day that no calendar has, R-DATE-RANGE for a year outside the declared range.
+    R-DATE-IMPOSSIBLE for a day that no calendar has, R-DATE-RANGE for a year outside the declared range or a
+    day after ``as_of``.
     """
     if folded == "" or stands_for_missing(folded):
         return MISSING_DATE
     match = next(filter(None, (pattern.fullmatch(folded) for pattern in patterns)), None)
     if match is None:
         return BirthDate(None, "R-DATE-FORMAT")
-    year, month, day = match["year"], match["month"], match["day"]
-    text = year + month + day
-    if int(year) in PLACEHOLDER_YEARS or text in PLACEHOLDER_DAYS:
+    text = match["year"] + match["month"] + match["day"]
+    if int(match["year"]) in PLACEHOLDER_YEARS or text in PLACEHOLDER_DAYS:
         return MISSING_DATE
-    if calendar_date(int(year), int(month), int(day)) is None:
+    day = calendar_date(int(match["year"]), int(match["month"]), int(match["day"]))
+    if day is None:
         return BirthDate(None, "R-DATE-IMPOSSIBLE")
-    if not source_format.earliest_birth_year <= int(year) <= source_format.latest_birth_year:
+    plausible = source_format.earliest_birth_year <= day.year <= source_format.latest_birth_year
+    if not plausible or (as_of is not None and day > as_of):
         return BirthDate(None, "R-DATE-RANGE")
     return BirthDate(text)

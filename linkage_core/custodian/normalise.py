@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -47,7 +48,10 @@ class _NormalisedColumn:
 
 
 def normalise_batch(
-    batch: pa.RecordBatch, protocol: LinkageProtocol, source_format: SourceFormat
+    batch: pa.RecordBatch,
+    protocol: LinkageProtocol,
+    source_format: SourceFormat,
+    as_of: dt.date | None = None,
 ) -> NormalisedBatch:
     """Normalise every field of the protocol; row order is kept.
 
@@ -60,6 +64,8 @@ def normalise_batch(
     batch : RecordBatch
         ``source_id`` and any of the protocol's fields as utf8 or binary columns; a column that is not there
         is a field without values.
+    as_of : date, optional
+        The night's date: a later date of birth becomes missing.
 
     Raises
     ------
@@ -67,7 +73,7 @@ def normalise_batch(
         E-SRC-SCHEMA when a column holds neither text nor bytes.
     """
     columns = {
-        spec.name: _normalise_column(batch, spec.name, value_normaliser(spec.kind, source_format))
+        spec.name: _normalise_column(batch, spec.name, value_normaliser(spec.kind, source_format, as_of))
         for spec in protocol.fields
     }
     arrays = {SOURCE_ID: _source_ids(batch)} | {name: column.values for name, column in columns.items()}

@@ -10,6 +10,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SexCode = Literal["f", "m", "x", ""]
+EmptyingRule = Literal["R-DATE-FORMAT", "R-DATE-IMPOSSIBLE", "R-DATE-RANGE", "R-SEX-CODE"]
 
 _DATE_PARTS = {"%Y": r"(?P<year>[0-9]{4})", "%m": r"(?P<month>[0-9]{2})", "%d": r"(?P<day>[0-9]{2})"}
 _DEFAULT_SEX_CODES: dict[str, SexCode] = {
@@ -32,6 +33,9 @@ class SourceFormat(BaseModel):
         ISO 3166 region of numbers written without a country code; None accepts international numbers only.
     earliest_birth_year, latest_birth_year : int
         Years outside break the rule R-DATE-RANGE.
+    emptying_rules : frozenset of str
+        Rules whose breach empties the value instead of rejecting its row: for a source whose errors of entry
+        are many, where a record without its date of birth links better than no record.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +45,8 @@ class SourceFormat(BaseModel):
     phone_region: str | None = Field(default="US", pattern=r"^[A-Z]{2}$")
     earliest_birth_year: int = Field(default=1880, ge=1, le=9999)
     latest_birth_year: int = Field(default=2100, ge=1, le=9999)
+
+    emptying_rules: frozenset[EmptyingRule] = frozenset()
 
     @model_validator(mode="after")
     def _unambiguous(self) -> Self:

@@ -7,6 +7,7 @@ idempotent and capped in length; none keeps state. What they do is told by the t
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Callable, Mapping
 
@@ -80,9 +81,11 @@ _EMAIL = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~.-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)*\
 _NORTH_AMERICAN = re.compile(r"(?:\+?1[ .-]*)?\(?([2-9][0-9]{2})\)?[ .-]*([2-9][0-9]{2})[ .-]*([0-9]{4})")
 
 
-def value_normaliser(kind: FieldKind, source_format: SourceFormat) -> Normaliser:
+def value_normaliser(
+    kind: FieldKind, source_format: SourceFormat, as_of: dt.date | None = None
+) -> Normaliser:
     """The function that takes a raw text of this kind from this source to its normal form or None."""
-    normalise_folded = _normaliser_of_folded(kind, source_format)
+    normalise_folded = _normaliser_of_folded(kind, source_format, as_of)
 
     def normalise(raw: str) -> str | None:
         folded = fold_to_ascii(raw)
@@ -91,10 +94,10 @@ def value_normaliser(kind: FieldKind, source_format: SourceFormat) -> Normaliser
     return normalise
 
 
-def _normaliser_of_folded(kind: FieldKind, source_format: SourceFormat) -> Normaliser:
+def _normaliser_of_folded(kind: FieldKind, source_format: SourceFormat, as_of: dt.date | None) -> Normaliser:
     if kind == "date":
         patterns = compile_date_formats(source_format)
-        return lambda folded: parse_birth_date(folded, patterns, source_format).text
+        return lambda folded: parse_birth_date(folded, patterns, source_format, as_of).text
     if kind == "sex":
         codes = folded_sex_codes(source_format)
         return lambda folded: codes.get(folded) or None

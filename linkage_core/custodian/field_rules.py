@@ -1,0 +1,254 @@
+"""Rules that a single raw row must keep, and which rows break which. Zone: custodian.
+
+A verdict holds row numbers, field names and reason codes, never a value. A placeholder (1900-01-01, "Baby
+Boy") is a missing value and breaks no rule. Rules about a whole batch (volumes, null rates) are not here:
+they belong to the set-level expectations.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from linkage_core.custodian.birth_dates import parse_birth_date
+from linkage_core.custodian.keyed_hashing import hmac_sha256_many
+from linkage_core.custodian.source_format import SourceFormat, compile_date_formats
+from linkage_core.custodian.text_columns import SOURCE_ID, distinct_values, text_buffers
+from linkage_core.custodian.text_folding import MAX_RAW_CHARS, fold_to_ascii, stands_for_missing
+from linkage_core.custodian.value_normalisers import folded_sex_codes, value_normaliser
+from linkage_core.errors import NightlinkError
+from linkage_core.protocol.linkage_protocol import REQUIRED_FIELDS, FieldSpec, LinkageProtocol
+
+ROW_RULES: Mapping[str, str] = {
+    "R-NUL": "a text holds the character NUL, which no database text may",
+    "R-SURROGATE": "a text is not valid UTF-8, or holds half of a surrogate pair",
+    "R-TOO-LONG": f"a text is longer than {MAX_RAW_CHARS} characters",
+    "R-DATE-FORMAT": "a date is in none of the source's declared formats",
+    "R-DATE-IMPOSSIBLE": "a date is not in the calendar, such as 30 February",
+    "R-DATE-RANGE": "a date of birth is before the earliest plausible year, or in the future",
+    "R-SEX-CODE": "a sex code is not in the source's declared list",
+    "R-ID-MISSING": "a row has no source id",
+    "R-ID-DUPLICATE": "an earlier row has the same source id",
+    "R-TOO-LITTLE": "a row has fewer than two of given name, family name and date of birth",
+}
+"""Reason codes and what each means; the codes are stable."""
+
+WHOLE_RECORD = "record"
+"""The field name of a rule that concerns several fields."""
+
+MIN_REQUIRED_FIELDS = 2
+_ID_DIGEST_LABEL = b"nightlink duplicate id check"
+
+Check = Callable[[str], str | None]
+
+
+@dataclass(frozen=True)
+class RowVerdicts:
+    """Which rows of a batch are fit to go on, and why the others are not.
+
+    Attributes
+    ----------
+    accepted : ndarray of bool, shape (n,)
+    rows : ndarray of intp, shape (r,)
+        Row of each breach, ascending; a row may have several.
+    fields, codes : tuple of str, length r
+        Field and reason code of each breach; within a row in the protocol's order of fields.
+    emptied_by_rule : mapping of str to int
+        Rows whose broken value is only emptied, by the source's ``emptying_rules``.
+    id_digests : ndarray of V16, shape (n,)
+        A digest of each row's source id, for finding ids that repeat over batches. Not keyed, so it stays in
+        the custodian's memory.
+    """
+
+    accepted: npt.NDArray[np.bool_]
+    rows: npt.NDArray[np.intp]
+    fields: tuple[str, ...]
+    codes: tuple[str, ...]
+    emptied_by_rule: Mapping[str, int]
+    id_digests: npt.NDArray[np.void] = field(repr=False)
+
+    @property
+    def rejected_by_rule(self) -> dict[str, int]:
+        """Rejected rows by reason code, in the order of :data:`ROW_RULES`; a row counts under each of its
+        codes.
+        """
+        pairs = set(zip(self.rows.tolist(), self.codes, strict=True))
+        counts = {code: sum(found == code for _, found in pairs) for code in ROW_RULES}
+        return {code: count for code, count in counts.items() if count}
+
+
+@dataclass(frozen=True)
+class _Breach:
+    """Rows of one field that break one rule, as a mask."""
+
+    field_name: str
+    code: str
+    broken: npt.NDArray[np.bool_] = field(repr=False)
+
+
+def check_rows(
+    batch: pa.RecordBatch,
+    protocol: LinkageProtocol,
+    source_format: SourceFormat,
+    as_of: dt.date | None = None,
+) -> RowVerdicts:
+    """Check every row of a raw batch against :data:`ROW_RULES`.
+
+    Parameters
+    ----------
+    batch : RecordBatch
+        ``source_id`` and any of the protocol's fields as utf8 or binary columns; a column that is not there
+        is a field without values.
+    as_of : date, optional
+        The night's date: later births break R-DATE-RANGE.
+
+    Raises
+    ------
+    NightlinkError
+        E-SRC-SCHEMA when the batch has no ``source_id``, or a column holds neither text nor bytes.
+    """
+    if SOURCE_ID not in batch.schema.names:
+        raise NightlinkError(
+            "E-SRC-SCHEMA",
+            found="a batch without the column source_id",
+            expected="the column source_id",
+            remedy="Select the source's own id under this name.",
+        )
+    breaches = _check_ids(batch)
+    missing_required = np.zeros(batch.num_rows, np.int64)
+    emptied: dict[str, int] = {}
+    for spec in protocol.fields:
+        found, missing = _check_field(batch, spec, source_format, as_of)
+        breaches += [breach for breach in found if breach.code not in source_format.emptying_rules]
+        for breach in found:
+            if breach.code in source_format.emptying_rules:
+                emptied[breach.code] = emptied.get(breach.code, 0) + int(breach.broken.sum())
+                missing = missing | breach.broken
+        if spec.name in REQUIRED_FIELDS:
+            missing_required += missing
+    too_little = missing_required > len(REQUIRED_FIELDS) - MIN_REQUIRED_FIELDS
+    breaches.append(_Breach(WHOLE_RECORD, "R-TOO-LITTLE", too_little))
+    return _collect(breaches, emptied, _id_digests(batch))
+
+
+def accepted_rows(batch: pa.RecordBatch, verdicts: RowVerdicts) -> pa.RecordBatch:
+    """The rows that broke no rule, in their order."""
+    return batch.filter(pa.array(verdicts.accepted))
+
+
+def reject_seen_ids(verdicts: RowVerdicts, seen: Set[bytes]) -> RowVerdicts:
+    """The verdicts with R-ID-DUPLICATE for each row whose id digest is in ``seen``.
+
+    The caller keeps ``seen``, and adds ``digest.tobytes()`` of every row of a batch after its check.
+    """
+    repeated = np.array([digest.tobytes() in seen for digest in verdicts.id_digests], bool)
+    fresh = [row for row in np.flatnonzero(repeated) if not _has_breach(verdicts, int(row), "R-ID-DUPLICATE")]
+    at = np.searchsorted(verdicts.rows, fresh)
+    fields, codes = list(verdicts.fields), list(verdicts.codes)
+    for shift, place in enumerate(at):
+        fields.insert(int(place) + shift, SOURCE_ID)
+        codes.insert(int(place) + shift, "R-ID-DUPLICATE")
+    return replace(
+        verdicts,
+        accepted=verdicts.accepted & ~repeated,
+        rows=np.insert(verdicts.rows, at, fresh),
+        fields=tuple(fields),
+        codes=tuple(codes),
+    )
+
+
+def _has_breach(verdicts: RowVerdicts, row: int, code: str) -> bool:
+    first, stop = np.searchsorted(verdicts.rows, [row, row + 1])
+    return code in verdicts.codes[first:stop]
+
+
+def _check_ids(batch: pa.RecordBatch) -> list[_Breach]:
+    indices, raw = distinct_values(batch, SOURCE_ID)
+    blank = np.array([not value.strip() for value in raw] + [True])
+    breaches = _breaches_of_values(SOURCE_ID, indices, [_text_fault(value) for value in raw])
+    _, first = np.unique(indices, return_index=True)
+    repeated = np.ones(len(indices), bool)
+    repeated[first] = False
+    missing = blank[indices]
+    return [
+        _Breach(SOURCE_ID, "R-ID-MISSING", missing),
+        _Breach(SOURCE_ID, "R-ID-DUPLICATE", repeated & ~missing),
+        *breaches,
+    ]
+
+
+def _check_field(
+    batch: pa.RecordBatch, spec: FieldSpec, source_format: SourceFormat, as_of: dt.date | None
+) -> tuple[list[_Breach], npt.NDArray[np.bool_]]:
+    """The field's breaches, and the rows in which it is missing without breaking a rule."""
+    indices, raw = distinct_values(batch, spec.name)
+    check = _kind_check(spec, source_format, as_of)
+    normalise = value_normaliser(spec.kind, source_format)
+    faults: list[str | None] = []
+    absent = []
+    for value in raw:
+        fault = _text_fault(value)
+        text = "" if fault else value.decode("utf-8")
+        fault = fault or check(fold_to_ascii(text))
+        faults.append(fault)
+        absent.append(spec.name in REQUIRED_FIELDS and fault is None and normalise(text) is None)
+    return _breaches_of_values(spec.name, indices, faults), np.array([*absent, True])[indices]
+
+
+def _text_fault(value: bytes) -> str | None:
+    """The rule that a text of any field breaks."""
+    if b"\0" in value:
+        return "R-NUL"
+    try:
+        length = len(value.decode("utf-8"))
+    except UnicodeDecodeError:
+        return "R-SURROGATE"
+    return "R-TOO-LONG" if length > MAX_RAW_CHARS else None
+
+
+def _kind_check(spec: FieldSpec, source_format: SourceFormat, as_of: dt.date | None) -> Check:
+    """The rule that folded text of this kind of field breaks, if any."""
+    if spec.kind == "date":
+        patterns = compile_date_formats(source_format)
+        return lambda folded: parse_birth_date(folded, patterns, source_format, as_of).broken_rule
+    if spec.kind == "sex":
+        codes = folded_sex_codes(source_format)
+        return lambda folded: None if folded in codes or stands_for_missing(folded) else "R-SEX-CODE"
+    return lambda folded: None
+
+
+def _breaches_of_values(name: str, indices: npt.NDArray[np.intp], faults: list[str | None]) -> list[_Breach]:
+    found = np.array([*(fault or "" for fault in faults), ""])[indices]
+    return [_Breach(name, code, found == code) for code in ROW_RULES if np.any(found == code)]
+
+
+def _collect(
+    breaches: list[_Breach], emptied: dict[str, int], id_digests: npt.NDArray[np.void]
+) -> RowVerdicts:
+    rows = [np.flatnonzero(breach.broken) for breach in breaches]
+    source = np.repeat(np.arange(len(breaches)), [len(found) for found in rows])
+    flat = np.concatenate(rows)
+    order = np.argsort(flat, kind="stable")
+    accepted = np.ones(len(id_digests), bool)
+    accepted[flat] = False
+    return RowVerdicts(
+        accepted=accepted,
+        rows=flat[order],
+        fields=tuple(breaches[b].field_name for b in source[order]),
+        codes=tuple(breaches[b].code for b in source[order]),
+        emptied_by_rule=emptied,
+        id_digests=id_digests,
+    )
+
+
+def _id_digests(batch: pa.RecordBatch) -> npt.NDArray[np.void]:
+    ids = batch.column(SOURCE_ID)
+    if pa.types.is_null(ids.type):
+        ids = ids.cast(pa.binary())
+    digests = hmac_sha256_many(_ID_DIGEST_LABEL, *text_buffers(ids))
+    return np.ascontiguousarray(digests[:, :16]).view("V16").reshape(-1)
