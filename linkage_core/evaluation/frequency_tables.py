@@ -77,7 +77,7 @@ def _read_table(name: str, *text_columns: str) -> Any:
     content = files("linkage_core.evaluation").joinpath("tables", name).read_bytes()
     if name.endswith(".gz"):
         content = gzip.decompress(content)
-    # Named as text, so that a postcode keeps its leading zero and the surname Null is a surname.
+    # Named as text: a postcode keeps a leading zero, and no name is taken for a missing value.
     options = pacsv.ConvertOptions(column_types={column: pa.string() for column in text_columns})
     return pacsv.read_csv(pa.BufferReader(content), convert_options=options)
 

@@ -281,7 +281,7 @@ def _draw_admissions(n_people: int, seed: int) -> tuple[IntArray, IntArray, IntA
     slot_days = DAYS_OBSERVED // np.maximum(counts[patients], 1)
     first_day = nth * slot_days - (DAYS_OBSERVED - 1)
     admitted = first_day + (stream.random(len(patients)) * slot_days).astype(np.int64)
-    stay = (stream.random(len(patients)) ** 2 * (LONGEST_STAY_DAYS + 1)).astype(np.int64)
+    stay = (np.square(stream.random(len(patients))) * (LONGEST_STAY_DAYS + 1)).astype(np.int64)
     discharged = np.minimum(admitted + stay, first_day + slot_days - 1)
     groups = draw_weighted(stream, [p.weight for p in DIAGNOSIS_PROFILES.values()], len(patients))
     first_stays = np.flatnonzero(nth == 0)
@@ -294,7 +294,8 @@ def _draw_admissions(n_people: int, seed: int) -> tuple[IntArray, IntArray, IntA
 
 def _draw_diagnosis_codes(groups: IntArray, seed: int) -> pa.Array:
     codes = [
-        [f"{code}.{digit}" for digit in profile.subcodes] for code, profile in DIAGNOSIS_PROFILES.items()
+        [f"{code}.{digit}" for digit in profile.subcodes] or [code]
+        for code, profile in DIAGNOSIS_PROFILES.items()
     ]
     return pa.array(_draw_member(open_stream(seed, "diagnosis codes"), codes, groups), pa.string())
 
@@ -318,7 +319,7 @@ def _draw_prescriptions(customers: IntArray, discharged: IntArray, groups: IntAr
     percent = np.array([p.followed_up_percent for p in DIAGNOSIS_PROFILES.values()])
     prompt = stream.random(n) * 100 < percent[groups]
     late = ~prompt & (stream.random(n) < 0.15)
-    delay = np.where(prompt, stream.random(n) ** 2 * 31, 31 + stream.random(n) * 30).astype(np.int64)
+    delay = np.where(prompt, np.square(stream.random(n)) * 31, 31 + stream.random(n) * 30).astype(np.int64)
     refilled = stream.random(n) < 0.5
     drugs = _draw_member(stream, [p.atc_codes for p in DIAGNOSIS_PROFILES.values()], groups)
     day = discharged + delay

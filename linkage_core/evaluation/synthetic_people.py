@@ -22,7 +22,7 @@ from typing import Annotated
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from linkage_core.evaluation.data_corruption import (
     Edit,
@@ -117,7 +117,7 @@ class PeopleParameters(BaseModel):
     as_of_year: int = Field(default=2025, ge=1950, le=2100, description="ages count back from its 1 January")
     postcodes: int = Field(default=3, ge=1, description="the catchment: so many ZIP codes, at most all known")
 
-    household_size_weights: tuple[int, ...] = Field(
+    household_size_weights: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         default=(28, 35, 15, 13, 6, 3), min_length=1, description="households of 1, 2, ... people"
     )
     couple_rate: Rate = Field(default=0.72, description="households of two and more with a couple")
@@ -134,7 +134,9 @@ class PeopleParameters(BaseModel):
     new_email_rate: Rate = Field(default=0.15, description="people with a new email address")
     landline_rate: Rate = Field(default=0.25, description="people who give their household's number")
 
-    side_b_factor: float = Field(default=2.0, ge=0, description="side b's record rates over side a's")
+    side_b_factor: float = Field(
+        default=2.0, ge=0, allow_inf_nan=False, description="side b's record rates over side a's"
+    )
     nickname_rate: Rate = Field(default=0.038, description="given name replaced by one of its nicknames")
     goes_by_middle_rate: Rate = Field(default=0.009, description="middle name given as the first")
     middle_written_out_rate: Rate = Field(default=0.02, description="whole middle name, not its initial")
@@ -150,6 +152,13 @@ class PeopleParameters(BaseModel):
         default=(0.3, 0.7), description="street suffixes abbreviated, on side a and on side b"
     )
     missing_rates: MissingRates = Field(default=MissingRates(), description="empty values, by column")
+
+    @field_validator("household_size_weights")
+    @classmethod
+    def _some_household_exists(cls, weights: tuple[int, ...]) -> tuple[int, ...]:
+        if sum(weights) == 0:
+            raise ValueError("at least one household size needs a weight above 0")
+        return weights
 
 
 @dataclass(frozen=True)
@@ -413,7 +422,8 @@ def _draw_homes(
     catchment = draw_order(open_stream(seed, "catchment"), len(tables.postcodes))[: parameters.postcodes]
     stream = open_stream(seed, purpose)
     n = household[-1] + 1
-    number = 1 + (stream.random(n) ** 3 * 9_999).astype(np.int64)
+    low = stream.random(n)
+    number = 1 + (low * low * low * 9_999).astype(np.int64)  # products, since a power may round differently
     apartment = np.where(stream.random(n) < 0.22, 1 + draw_positions(stream, 400, n), 0)
     street = draw_positions(stream, len(tables.street_names) * len(STREET_SUFFIXES), n)
     place = catchment[draw_weighted(stream, tables.postcode_people[catchment], n)]
