@@ -13,7 +13,7 @@ from psycopg2 import sql as composed
 from sqlalchemy.engine import make_url
 
 from linkage_core.errors import NightlinkError
-from sql.engine import coded_database_errors, driver_cursor, make_engine, transaction
+from sql.engine import coded_database_errors, driver_cursor, make_engine
 from sql.statements import load_statements, read_sql
 
 SOURCES = ("hospital", "pharmacy")
@@ -94,7 +94,8 @@ def fill_tables(url: str, tables: Mapping[str, pa.Table], *, deadline_s: float =
         refuses; the row is not quoted.
     """
     engine = make_engine(url, deadline_s=deadline_s, application_name=_APPLICATION)
-    with transaction(engine, "E-SRC-UNAVAILABLE", doing="filling a source") as connection:
+    doing = "filling a source"
+    with coded_database_errors("E-SRC-UNAVAILABLE", doing=doing), engine.begin() as connection:
         cursor = driver_cursor(connection)
         for name, rows in tables.items():
             columns = composed.SQL(", ").join(map(composed.Identifier, rows.column_names))
