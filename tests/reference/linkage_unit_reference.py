@@ -1,0 +1,77 @@
+"""Slow, obvious twins of the linkage unit's kernels: plain Python over sets and integers."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import product
+
+MASK = (1 << 64) - 1
+
+
+def slow_dice(filter_a, filter_b) -> float:
+    """Dice of two filters as an exact fraction, rounded once."""
+    bits_a = {(w, bit) for w, word in enumerate(filter_a) for bit in range(64) if int(word) >> bit & 1}
+    bits_b = {(w, bit) for w, word in enumerate(filter_b) for bit in range(64) if int(word) >> bit & 1}
+    if not bits_a and not bits_b:
+        return 0.0
+    return float(Fraction(2 * len(bits_a & bits_b), len(bits_a) + len(bits_b)))
+
+
+def slow_candidates(blocking_a, blocking_b, max_block_pairs):
+    """``{(i, j): set of passes}`` by comparing every record with every other."""
+    found: dict[tuple[int, int], set[int]] = {}
+    for p in range(len(blocking_a[0]) if len(blocking_a) else 0):
+        column_a = [int(row[p]) for row in blocking_a]
+        column_b = [int(row[p]) for row in blocking_b]
+        for (i, a), (j, b) in product(enumerate(column_a), enumerate(column_b)):
+            if a and a == b and column_a.count(a) * column_b.count(b) <= max_block_pairs:
+                found.setdefault((i, j), set()).add(p)
+    return found
+
+
+def slow_greedy(index_a, index_b, scores, tie_keys, possible):
+    """Positions that greedy selects, by sorting tuples and keeping two sets."""
+    taken_a, taken_b, selected = set(), set(), []
+    ranked = sorted(
+        (-s, int(t), int(i), int(j), k)
+        for k, (i, j, s, t) in enumerate(zip(index_a, index_b, scores, tie_keys, strict=True))
+        if s >= possible
+    )
+    for _, _, i, j, k in ranked:
+        if i not in taken_a and j not in taken_b:
+            taken_a.add(i)
+            taken_b.add(j)
+            selected.append(k)
+    return sorted(selected)
+
+
+def slow_siphash_2_4(message: bytes, key: bytes) -> int:
+    """SipHash-2-4 of one message, in Python integers, after the paper's section 2.2."""
+    k0, k1 = int.from_bytes(key[:8], "little"), int.from_bytes(key[8:], "little")
+    v0, v1 = k0 ^ 0x736F6D6570736575, k1 ^ 0x646F72616E646F6D
+    v2, v3 = k0 ^ 0x6C7967656E657261, k1 ^ 0x7465646279746573
+    padded = message + bytes(7 - len(message) % 8) + bytes([len(message) % 256])
+    for at in range(0, len(padded), 8):
+        word = int.from_bytes(padded[at : at + 8], "little")
+        v0, v1, v2, v3 = _rounds(v0, v1, v2, v3 ^ word, 2)
+        v0 ^= word
+    v0, v1, v2, v3 = _rounds(v0, v1, v2 ^ 0xFF, v3, 4)
+    return v0 ^ v1 ^ v2 ^ v3
+
+
+def _rounds(v0: int, v1: int, v2: int, v3: int, times: int) -> tuple[int, int, int, int]:
+    def turn(x: int, by: int) -> int:
+        return (x << by | x >> (64 - by)) & MASK
+
+    for _ in range(times):
+        v0 = (v0 + v1) & MASK
+        v1 = turn(v1, 13) ^ v0
+        v0 = turn(v0, 32)
+        v2 = (v2 + v3) & MASK
+        v3 = turn(v3, 16) ^ v2
+        v0 = (v0 + v3) & MASK
+        v3 = turn(v3, 21) ^ v0
+        v2 = (v2 + v1) & MASK
+        v1 = turn(v1, 17) ^ v2
+        v2 = turn(v2, 32)
+    return v0, v1, v2, v3
