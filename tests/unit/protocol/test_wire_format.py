@@ -1,0 +1,254 @@
+"""The wire format: what is written is read again, and nothing else is read."""
+
+# ruff: noqa: E501  (tables: one case a line)
+
+from __future__ import annotations
+
+import io
+import pickle
+import resource
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from linkage_core.errors import NightlinkError
+from linkage_core.protocol.encoded_records import EncodedRecords
+from linkage_core.protocol.wire_format import MAX_PART_ROWS, part_schema, read_part, write_part
+from tests.reference.tiny_delivery import parquet_bytes, same_records, some_records, tiny_part, tiny_protocol
+
+PROTOCOL = tiny_protocol()
+ROWS = 5
+
+
+def good_table(rows: int = ROWS) -> pa.Table:
+    return pq.read_table(io.BytesIO(tiny_part(rows))).cast(part_schema(PROTOCOL))
+
+
+def refusal(data: bytes, rows: int = ROWS) -> str:
+    with pytest.raises(NightlinkError) as caught:
+        read_part(data, PROTOCOL, rows)
+    assert caught.value.code == "E-DLV-FORMAT"
+    assert caught.value.__cause__ is None
+    return str(caught.value)
+
+
+def replaced(name: str, column: pa.Array, nullable: bool = True, new_name: str | None = None) -> pa.Table:
+    table = good_table()
+    index = table.schema.get_field_index(name)
+    return table.set_column(index, pa.field(new_name or name, column.type, nullable=nullable), column)
+
+
+@pytest.mark.parametrize("rows", [0, 1, ROWS, 3000])
+def test_what_is_written_is_read_again(rows: int) -> None:
+    records = some_records(rows)
+    data = write_part(records, PROTOCOL)
+    found = read_part(data, PROTOCOL, rows)
+    assert same_records(records, found)
+    assert found.filters.flags.c_contiguous and found.filters.flags.writeable
+    assert found.blocking_values.flags.c_contiguous
+    assert write_part(found, PROTOCOL) == data
+
+
+def test_schema_names_and_types() -> None:
+    schema = part_schema(PROTOCOL)
+    assert schema.names == ["record_pseudonym", "filter", "block_both_sounds", "block_birth_sex"]
+    assert schema.field("record_pseudonym").type == pa.binary(16)
+    assert schema.field("filter").type == pa.binary(32)
+    assert schema.field("block_birth_sex").type == pa.uint64()
+    assert [field.nullable for field in schema] == [False, False, True, True]
+
+
+def test_words_are_little_endian_and_missing_values_are_null() -> None:
+    records = EncodedRecords(
+        np.zeros(1, "V16"),
+        np.array([[1, 0, 0, 2**63]], np.uint64),
+        np.array([[0, 2**64 - 1]], np.uint64),
+    )
+    table = pq.read_table(io.BytesIO(write_part(records, PROTOCOL)))
+    assert table["filter"][0].as_py() == b"\x01" + bytes(30) + b"\x80"
+    assert table["block_both_sounds"][0].as_py() is None
+    assert table["block_birth_sex"][0].as_py() == 2**64 - 1
+
+
+def test_no_statistics_and_no_metadata_are_written() -> None:
+    metadata = pq.ParquetFile(io.BytesIO(tiny_part())).metadata
+    assert metadata.metadata is None
+    assert not any(metadata.row_group(0).column(i).is_stats_set for i in range(metadata.num_columns))
+
+
+def test_records_of_another_protocol_are_not_written() -> None:
+    records = EncodedRecords(np.zeros(1, "V16"), np.zeros((1, 16), np.uint64), np.zeros((1, 2), np.uint64))
+    with pytest.raises(NightlinkError, match="E-INPUT: found 1 records with 16 filter words and 2 blocking"):
+        write_part(records, PROTOCOL)
+
+
+def test_more_rows_than_a_part_may_hold_are_not_written() -> None:
+    rows = MAX_PART_ROWS + 1
+    records = EncodedRecords(
+        np.zeros(rows, "V16"), np.zeros((rows, 4), np.uint64), np.zeros((rows, 2), np.uint64)
+    )
+    with pytest.raises(NightlinkError, match="E-INPUT.*at most 1048576 records"):
+        write_part(records, PROTOCOL)
+
+
+NOT_PARQUET = {
+    "nothing": b"",
+    "a pickle": pickle.dumps({"a": 1}),
+    "text": b"pseudonym,filter\n" * 50,
+    "magic only": b"PAR1PAR1",
+    "magic around nothing": b"PAR1" + bytes(40) + b"PAR1",
+    "an endless footer": b"PAR1" + bytes(40) + b"\xff\xff\xff\x7f" + b"PAR1",
+    "an encrypted footer": b"PARE" + bytes(40) + b"PARE",
+}
+
+
+@pytest.mark.parametrize("data", NOT_PARQUET.values(), ids=NOT_PARQUET.keys())
+def test_other_bytes_are_refused(data: bytes) -> None:
+    assert "Parquet" in refusal(data)
+
+
+def test_an_object_array_is_refused() -> None:
+    sink = io.BytesIO()
+    np.save(sink, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    assert "not a whole Parquet file" in refusal(sink.getvalue())
+
+
+WORDS = pa.array([1, 2, 3, 4, 5], pa.uint64())
+PSEUDONYMS = pa.array([bytes([i] * 16) for i in range(ROWS)], pa.binary(16))
+
+FOREIGN_TABLES: dict[str, tuple[Callable[[], pa.Table], str]] = {
+    "a column more": (lambda: good_table().append_column("given_name", WORDS), "found 5 columns; expected 4"),
+    "a column less": (lambda: good_table().drop_columns(["block_birth_sex"]), "found 3 columns; expected 4"),
+    "renamed": (lambda: replaced("block_birth_sex", WORDS, new_name="jane_doe"), "expected block_birth_sex as"),
+    "reordered": (lambda: good_table().select([1, 0, 2, 3]), "column 1 with another name"),
+    "signed": (lambda: replaced("block_birth_sex", WORDS.cast(pa.int64())), "as INT64"),
+    "narrower": (lambda: replaced("block_birth_sex", WORDS.cast(pa.uint32())), "block_birth_sex as INT64"),
+    "floating": (lambda: replaced("block_birth_sex", WORDS.cast(pa.float64())), "block_birth_sex as INT64"),
+    "a timestamp": (lambda: replaced("block_birth_sex", WORDS.cast(pa.int64()).cast(pa.timestamp("us"))), "as INT64"),
+    "nested": (lambda: replaced("block_birth_sex", pa.array([[1]] * ROWS)), "block_birth_sex as INT64"),
+    "a struct": (lambda: replaced("block_birth_sex", pa.array([{"a": 1, "b": 2}] * ROWS)), "found 5 columns"),
+    "of any length": (lambda: replaced("filter", pa.array([b"x" * 32] * ROWS)), "filter as FIXED_LEN_BYTE_ARRAY"),
+    "too short": (lambda: replaced("filter", pa.array([b"x" * 31] * ROWS, pa.binary(31)), False), "column 2"),
+    "texts": (lambda: replaced("filter", pa.array(["x" * 32] * ROWS), False), "filter as FIXED_LEN_BYTE_ARRAY"),
+    "null pseudonym": (lambda: replaced("record_pseudonym", pa.array([None] * ROWS, pa.binary(16))), "without nulls"),
+    "nullable pseudonym": (lambda: replaced("record_pseudonym", PSEUDONYMS), "record_pseudonym as FIXED_LEN"),
+    "null filter": (lambda: replaced("filter", pa.array([None] * ROWS, pa.binary(32))), "without nulls"),
+    "block without nulls": (lambda: replaced("block_birth_sex", WORDS, False), "nullable"),
+    "an extension type": (lambda: replaced("record_pseudonym", PSEUDONYMS.cast(pa.uuid()), False), "column 1"),
+    "an explicit zero": (lambda: replaced("block_birth_sex", pa.array([0] * ROWS, pa.uint64())), "the value 0 in"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "phrase"), FOREIGN_TABLES.values(), ids=FOREIGN_TABLES.keys())
+def test_columns_that_are_not_agreed_are_refused(make: Callable[[], pa.Table], phrase: str) -> None:
+    message = refusal(parquet_bytes(make()))
+    assert phrase in message
+    assert "jane_doe" not in message
+
+
+FOREIGN_OPTIONS: dict[str, tuple[dict[str, object], str]] = {
+    "snappy": ({"compression": "snappy"}, "another compression; expected UNCOMPRESSED or ZSTD"),
+    "gzip": ({"compression": "gzip"}, "another compression"),
+    "brotli": ({"compression": "brotli"}, "another compression"),
+    "lz4": ({"compression": "lz4"}, "another compression"),
+    "a dictionary": ({"use_dictionary": True}, "with a dictionary"),
+    "statistics": ({"write_statistics": True}, "a page header with a field that is not agreed"),
+    "metadata": ({"store_schema": True}, "extra metadata, such as an extension type"),
+    "two row groups": ({"row_group_size": 3}, "found 2 row groups"),
+    "version 2 pages": ({"data_page_version": "2.0"}, "a page header with a field that is not agreed"),
+    "split bytes": ({"use_byte_stream_split": True}, "another kind or encoding"),
+    "delta encoding": ({"column_encoding": {"block_birth_sex": "DELTA_BINARY_PACKED"}}, "another kind or encoding"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "phrase"), FOREIGN_OPTIONS.values(), ids=FOREIGN_OPTIONS.keys())
+def test_files_written_otherwise_are_refused(options: dict[str, object], phrase: str) -> None:
+    assert phrase in refusal(parquet_bytes(good_table(), **options))
+
+
+def test_uncompressed_pages_are_read() -> None:
+    found = read_part(parquet_bytes(good_table(), compression="none"), PROTOCOL, ROWS)
+    assert same_records(found, some_records(ROWS))
+
+
+def test_metadata_of_the_custodian_is_refused() -> None:
+    table = good_table().replace_schema_metadata({"note": "hello"})
+    assert "extra metadata" in refusal(parquet_bytes(table, store_schema=True))
+
+
+@pytest.mark.parametrize("rows", [0, ROWS - 1, ROWS + 1])
+def test_another_row_count_is_refused(rows: int) -> None:
+    assert f"found {ROWS} rows; expected {rows}" in refusal(tiny_part(ROWS), rows)
+
+
+@pytest.mark.parametrize("rows", [-1, MAX_PART_ROWS + 1])
+def test_impossible_row_counts_are_refused(rows: int) -> None:
+    assert f"found a part of {rows} rows" in refusal(tiny_part(ROWS), rows)
+
+
+def test_a_file_larger_than_its_rows_allow_is_refused_unread() -> None:
+    data = b"PAR1" + bytes(1_000_000) + b"PAR1"
+    assert "found 1000008 bytes for 5 rows" in refusal(data)
+
+
+# --- bombs: small files that claim, or unpack to, very much
+
+
+def zeros(rows: int) -> bytes:
+    records = EncodedRecords(
+        np.zeros(rows, "V16"), np.zeros((rows, 4), np.uint64), np.zeros((rows, 2), np.uint64)
+    )
+    return write_part(records, PROTOCOL)
+
+
+def test_a_million_rows_in_a_small_file_are_refused_before_they_are_unpacked() -> None:
+    data = zeros(MAX_PART_ROWS)
+    assert len(data) < 200_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert f"found {MAX_PART_ROWS} rows; expected {ROWS}" in refusal(data)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8 * 1024  # kB
+
+
+def varint_end(data: bytes, start: int) -> int:
+    while data[start] >= 0x80:
+        start += 1
+    return start + 1
+
+
+def with_varint_raised(data: bytes, start: int) -> bytes:
+    """The varint at ``start`` at the largest value that fits into its bytes (even: zigzag, not negative)."""
+    end = varint_end(data, start)
+    return data[:start] + b"\xfe" + b"\xff" * (end - start - 2) + b"\x7f" + data[end:]
+
+
+def filter_page_fields(data: bytes) -> dict[str, int]:
+    """Where the numbers of the filter column's first page header begin."""
+    start = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0).column(1).data_page_offset
+    uncompressed = start + 3
+    compressed = varint_end(data, uncompressed) + 1
+    checksum = varint_end(data, compressed) + 1
+    return {
+        "uncompressed size": uncompressed,
+        "compressed size": compressed,
+        "value count": varint_end(data, checksum) + 2,
+    }
+
+
+@pytest.mark.parametrize("field", ["uncompressed size", "compressed size", "value count"])
+def test_a_page_header_that_claims_more_is_refused(field: str) -> None:
+    data = tiny_part(1000)
+    bomb = with_varint_raised(data, filter_page_fields(data)[field])
+    assert len(bomb) == len(data) and bomb != data
+    message = refusal(bomb, 1000)
+    assert "whose pages disagree with the footer" in message or "reaches beyond its column" in message
+    read_part(data, PROTOCOL, 1000)
+
+
+def test_a_flipped_bit_in_a_page_fails_its_checksum() -> None:
+    data = bytearray(tiny_part(1000))
+    start = filter_page_fields(bytes(data))["value count"] + 100
+    data[start] ^= 1
+    assert "bytes that do not decode as Parquet" in refusal(bytes(data), 1000)
