@@ -1,0 +1,1 @@
+"""How Nightlink is run: the protocol file, Prefect's deployments, settings by example, the demo."""

@@ -18,7 +18,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("flows.coordinator.run_command", "one night without Prefect, each party in a process of its own"),
     "custodian": ("flows.custodian.commands", "deliver a night; make keys; compare them"),
     "linkage-unit": ("flows.linkage_unit.commands", "link the deliveries of a night and load the links"),
-    "warehouse": ("flows.linkage_unit.warehouse_commands", "create or migrate the warehouse; ask the researcher's question"),
+    "warehouse": (
+        "flows.linkage_unit.warehouse_commands",
+        "create or migrate the warehouse; ask the researcher's question",
+    ),
     "audit": ("flows.linkage_unit.audit_commands", "verify the audit log and the link table"),
 }
 
@@ -45,10 +48,21 @@ def _load(name: str) -> Callable[..., Any]:
     try:
         application: Callable[..., Any] = importlib.import_module(module).app
     except ModuleNotFoundError as error:
-        if error.name and error.name.partition(".")[0] not in ("flows", "tasks", "deployments", "sql", "linkage_core"):
-            print(f"nightlink {name}: the package {error.name} is not installed on this machine", file=sys.stderr)
+        if error.name and error.name.partition(".")[0] not in (
+            "flows",
+            "tasks",
+            "deployments",
+            "sql",
+            "linkage_core",
+        ):
+            print(
+                f"nightlink {name}: the package {error.name} is not installed on this machine",
+                file=sys.stderr,
+            )
         else:
-            print(f"nightlink {name}: this machine's installation is without that zone's code", file=sys.stderr)
+            print(
+                f"nightlink {name}: this machine's installation is without that zone's code", file=sys.stderr
+            )
         raise SystemExit(2) from None
     return application
 
@@ -77,7 +91,9 @@ def _usage_error(error: Exception) -> int:
     if isinstance(error, Abort):
         return 130
     # Any other message may quote a record; type and place suffice for a report.
-    print(f"E-INTERNAL: an exception of type {type(error).__name__}; its message is withheld", file=sys.stderr)
+    print(
+        f"E-INTERNAL: an exception of type {type(error).__name__}; its message is withheld", file=sys.stderr
+    )
     return 1
 
 

@@ -31,7 +31,9 @@ def coordinate_night(
     start_party("link-and-load/linkage-unit", "linkage-unit", night)
 
 
-@task(name="start party", task_run_name="{party}", cache_policy=NO_CACHE, persist_result=False, log_prints=False)
+@task(
+    name="start party", task_run_name="{party}", cache_policy=NO_CACHE, persist_result=False, log_prints=False
+)
 @coded_errors_only
 def start_party(deployment: str, party: str, night: str) -> None:
     """Run a party's deployment to its end; E-PARTY-FAILED when it did not complete."""

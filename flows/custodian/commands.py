@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from linkage_core.audit.signatures import private_key_from_seed, public_key_hex
+from linkage_core.audit.signatures import public_key_hex, signing_key_from_seed
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.key_files import format_key_file
 
@@ -17,7 +17,9 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 
 @app.command()
-def deliver(as_of: Annotated[str | None, typer.Option("--as-of", help="the night's date, YYYY-MM-DD")] = None) -> None:
+def deliver(
+    as_of: Annotated[str | None, typer.Option("--as-of", help="the night's date, YYYY-MM-DD")] = None,
+) -> None:
     """Extract, validate, normalise, encode and deliver one night; $NIGHTLINK_CUSTODIAN_SETTINGS names the site."""
     from flows.custodian.encode_and_deliver import encode_and_deliver
 
@@ -43,7 +45,7 @@ def keygen(
     with open(descriptor, "w", encoding="utf-8") as file:
         file.write(format_key_file(role, key))
     if role == "signing":
-        typer.echo(f"public key: {public_key_hex(private_key_from_seed(key))}")
+        typer.echo(f"public key: {public_key_hex(signing_key_from_seed(key))}")
 
 
 @app.command("key-check")
@@ -54,5 +56,7 @@ def key_check() -> None:
     from tasks.custodian.settings import custodian_site
 
     site = custodian_site()
-    typer.echo(f"key-check value: {derive_custodian_keys(site.linkage_key, site.protocol).key_check_value.hex()}")
+    typer.echo(
+        f"key-check value: {derive_custodian_keys(site.linkage_key, site.protocol).key_check_value.hex()}"
+    )
     typer.echo(f"protocol fingerprint: {protocol_fingerprint(site.protocol)}")

@@ -15,7 +15,9 @@ def _group() -> None:
 
 
 @app.command()
-def link(as_of: Annotated[str | None, typer.Option("--as-of", help="the night's date, YYYY-MM-DD")] = None) -> None:
+def link(
+    as_of: Annotated[str | None, typer.Option("--as-of", help="the night's date, YYYY-MM-DD")] = None,
+) -> None:
     """Receive, block, score, resolve, load and report one night."""
     from flows.linkage_unit.link_and_load import link_and_load
 

@@ -20,7 +20,7 @@ def link_and_load(as_of: str | None = None) -> None:
     unit = linkage_unit()  # has no key field to fill
     night = night_of(as_of, unit.settings.time_zone)
     with night_in_ledger(night, unit) as run:
-        if run.published is None:
+        if not run.published_before:
             hospital, pharmacy = receive_deliveries(night, unit)
             pairs = block_records(hospital, pharmacy, unit)
             scores = score_pairs(hospital, pharmacy, pairs)

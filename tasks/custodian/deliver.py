@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from datetime import date
 
 from linkage_core.audit.signatures import public_key_hex
 from linkage_core.custodian.key_derivation import derive_custodian_keys
 from linkage_core.errors import NightlinkError
-from linkage_core.protocol.delivery_manifest import DeliveryManifest, PartEntry, open_manifest, seal_manifest
+from linkage_core.protocol.delivery_manifest import (
+    DeliveryManifest,
+    PartEntry,
+    check_part,
+    describe_part,
+    open_manifest,
+    seal_manifest,
+)
 from linkage_core.protocol.encoded_records import EncodedRecords
 from linkage_core.protocol.linkage_protocol import protocol_fingerprint
 from linkage_core.protocol.wire_format import write_part
@@ -47,7 +53,8 @@ def already_delivered(night: date, site: CustodianSite) -> bool:
         manifest = open_manifest(
             read_file(deliveries[-1], MANIFEST_NAME, MANIFEST_MAX_BYTES), site.signing_key.public_key()
         )
-        usable = _made_under_todays_rules(manifest, site) and _parts_are_whole(deliveries[-1], manifest)
+        _check_parts(deliveries[-1], manifest)
+        usable = _made_under_todays_rules(manifest, site)
     except NightlinkError:
         usable = False
     if usable:
@@ -63,10 +70,9 @@ def _made_under_todays_rules(manifest: DeliveryManifest, site: CustodianSite) ->
     )
 
 
-def _parts_are_whole(folder: DeliveryFolder, manifest: DeliveryManifest) -> bool:
-    return all(
-        hashlib.sha256(read_file(folder, part.name, part.bytes)).hexdigest() == part.sha256 for part in manifest.parts
-    )
+def _check_parts(folder: DeliveryFolder, manifest: DeliveryManifest) -> None:
+    for part in manifest.parts:
+        check_part(part, read_file(folder, part.name, part.bytes))
 
 
 @stage("deliver encodings")
@@ -78,7 +84,9 @@ def deliver_encodings(encoded: EncodedDelivery, night: date, site: CustodianSite
     parts = tuple(_write_parts(encoded.records, folder, site))
     manifest = _describe(encoded, parts, night, sequence, site)
     write_file(folder, MANIFEST_NAME, seal_manifest(manifest, site.signing_key))
-    announce(f"records delivered: {len(encoded.records)}, sequence {sequence}, signer {public_key_hex(site.signing_key)[:16]}")
+    announce(
+        f"records delivered: {len(encoded.records)}, sequence {sequence}, signer {public_key_hex(site.signing_key)[:16]}"
+    )
 
 
 def _write_parts(records: EncodedRecords, folder: DeliveryFolder, site: CustodianSite) -> Iterator[PartEntry]:
@@ -89,7 +97,7 @@ def _write_parts(records: EncodedRecords, folder: DeliveryFolder, site: Custodia
         )
         data, name = write_part(part, site.protocol), f"part-{number:04d}.parquet"
         write_file(folder, name, data)
-        yield PartEntry(name=name, rows=len(part), bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+        yield describe_part(name, len(part), data)
 
 
 def _describe(
@@ -97,7 +105,6 @@ def _describe(
 ) -> DeliveryManifest:
     validated = encoded.normalised.validated
     return DeliveryManifest(
-        format="nightlink-delivery-1",
         project=site.protocol.project,
         custodian=site.name,
         run_id=night.isoformat(),
@@ -113,5 +120,5 @@ def _describe(
         extracted=validated.extracted,
         rejected=validated.rejected,
         rejected_by_rule=validated.rejected_by_rule,
-        expectations=[count.as_dict() for count in encoded.normalised.expectations],
+        expectations=tuple(encoded.normalised.expectations),
     )

@@ -1,4 +1,79 @@
-"""Deliver content: admissions or dispensings to the warehouse, under record pseudonyms alone. Zone: custodian."""
+"""Deliver content: admissions or dispensings to the warehouse, under record pseudonyms alone. Zone: custodian.
+
+Content takes a way of its own, past the linkage unit: the custodian's content role may load its own table, and
+can read neither links nor the other custodian's rows.
+"""
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+
+from linkage_core.audit.audit_events import ContentLoaded, canonical_event
+from linkage_core.custodian.record_pseudonyms import record_pseudonyms
+from sql.engine import make_engine
+from sql.warehouse.content import load_content
+from tasks.custodian.extract import CONTENT_COLUMNS
+from tasks.custodian.settings import CustodianSite
+from tasks.custodian.spool import RecordSpool
+from tasks.protocol.code_version import code_version
+from tasks.protocol.settings_files import read_secret
+from tasks.protocol.stages import announce, stage
+
+
+@stage("deliver content")
+def deliver_content(content: RecordSpool, night: date, site: CustodianSite) -> None:
+    """Load the night's content in one transaction with its audit event; the same content again changes nothing."""
+    settings = site.settings
+    engine = make_engine(
+        read_secret(settings.warehouse_content_url_file),
+        deadline_s=settings.source.deadline_s,
+        application_name="nightlink content",
+    )
+    rows = _pseudonymous_rows(content, site)
+    loaded = load_content(
+        engine,
+        run_id=night.isoformat(),
+        as_of=night,
+        tables={settings.source.content_table: rows},
+        make_event=lambda digest, counts: canonical_event(
+            ContentLoaded(
+                run_id=night.isoformat(),
+                project=site.protocol.project,
+                as_of=night,
+                custodian=site.name,
+                manifest_sha256=digest,
+                rows=dict(counts),
+                code_version=code_version(),
+            )
+        ),
+    )
+    content.discard()
+    announce(f"content rows delivered: {sum(loaded.rows.values())} ({loaded.status})")
+
+
+def _pseudonymous_rows(content: RecordSpool, site: CustodianSite) -> Iterator[tuple[Any, ...]]:
+    """Rows with a pseudonym in place of the source id, in the order of pseudonyms: that of the source tells."""
+    columns = CONTENT_COLUMNS[site.settings.source.content_table]
+    parts = [_with_pseudonyms(batch, site) for batch in content]
+    table = pa.Table.from_batches(parts).sort_by([(name, "ascending") for name in columns]) if parts else None
+    for batch in table.to_batches(max_chunksize=10_000) if table is not None else ():
+        for pseudonym, *values in zip(*(batch.column(name).to_pylist() for name in columns), strict=True):
+            yield (str(uuid.UUID(bytes=pseudonym)), *values)
+
+
+def _with_pseudonyms(batch: pa.RecordBatch, site: CustodianSite) -> pa.RecordBatch:
+    pseudonyms = record_pseudonyms(
+        site.site_key,
+        batch.column("source_id"),
+        project=site.protocol.project,
+        epoch=site.protocol.key_epoch,
+    )
+    binary = pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(16), len(pseudonyms), [None, pa.py_buffer(pseudonyms.tobytes())]
+    )
+    return batch.set_column(batch.schema.get_field_index("source_id"), "source_id", binary)

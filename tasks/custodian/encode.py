@@ -6,7 +6,12 @@ from dataclasses import dataclass
 
 from linkage_core.custodian.encode_records import RecordEncoder, encode_batch
 from linkage_core.custodian.key_derivation import derive_custodian_keys
-from linkage_core.protocol.encoded_records import EncodedRecords, concat_records, empty_records, sort_by_pseudonym
+from linkage_core.protocol.encoded_records import (
+    EncodedRecords,
+    concat_records,
+    empty_records,
+    sort_by_pseudonym,
+)
 from tasks.custodian.normalise import NormalisedIdentifiers
 from tasks.custodian.settings import CustodianSite
 from tasks.protocol.stages import announce, stage

@@ -21,7 +21,9 @@ def extract_identifiers(snapshot: SourceSnapshot, site: CustodianSite, folder: N
     spool = folder.spool("identifiers")
     columns = ("source_id", *site.protocol.field_names)
     query = site.settings.source.identifiers_query.read_text(encoding="utf-8")
-    for batch in stream_rows(snapshot, query, site.settings.source.batch_rows, columns=columns, optional=columns[1:]):
+    for batch in stream_rows(
+        snapshot, query, site.settings.source.batch_rows, columns=columns, optional=columns[1:]
+    ):
         spool.write(batch)
     announce(f"rows extracted: {spool.rows}")
     return spool
@@ -39,7 +41,9 @@ def extract_content(snapshot: SourceSnapshot, site: CustodianSite, folder: Night
     spool = folder.spool("content")
     source = site.settings.source
     query = source.content_query.read_text(encoding="utf-8")
-    for batch in stream_rows(snapshot, query, source.batch_rows, columns=CONTENT_COLUMNS[source.content_table]):
+    for batch in stream_rows(
+        snapshot, query, source.batch_rows, columns=CONTENT_COLUMNS[source.content_table]
+    ):
         spool.write(batch)
     announce(f"content rows extracted: {spool.rows}")
     return spool

@@ -31,8 +31,8 @@ def normalise_identifiers(
     spool, suite, changed = folder.spool("normalised"), normalised_suite(site.protocol), 0
     for batch in validated.accepted:
         normalised = normalise_batch(batch, site.protocol, site.settings.source.format)
-        suite.judge(normalised.batch.to_pandas())
-        spool.write(normalised.batch)
+        suite.judge(normalised.records.to_pandas())
+        spool.write(normalised.records)
         changed += sum(normalised.changed.values())
     validated.accepted.discard()
     announce(f"values changed: {changed}")

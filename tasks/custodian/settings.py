@@ -10,11 +10,18 @@ from typing import Annotated, Literal
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field
 
-from linkage_core.audit.signatures import private_key_from_seed
-from linkage_core.custodian.field_rules import SourceFormat
-from linkage_core.protocol.key_files import parse_key_file
+from linkage_core.audit.signatures import signing_key_from_seed
+from linkage_core.custodian.source_format import SourceFormat
+from linkage_core.protocol.key_files import KeyRole, parse_key_file
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, Name
-from tasks.protocol.settings_files import Settings, SettingsPath, read_protocol, read_secret, read_settings, settings_path
+from tasks.protocol.settings_files import (
+    Settings,
+    SettingsPath,
+    read_protocol,
+    read_secret,
+    read_settings,
+    settings_path,
+)
 from tasks.protocol.zones import SETTINGS_VARIABLE, refuse_foreign_environment, refuse_readable
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -88,9 +95,9 @@ def custodian_site() -> CustodianSite:
         protocol=read_protocol(settings.protocol_file),
         linkage_key=_read_key(settings.linkage_key_file, "linkage"),
         site_key=_read_key(settings.site_key_file, "site"),
-        signing_key=private_key_from_seed(_read_key(settings.signing_key_file, "signing")),
+        signing_key=signing_key_from_seed(_read_key(settings.signing_key_file, "signing")),
     )
 
 
-def _read_key(path: Path, role: str) -> bytes:
+def _read_key(path: Path, role: KeyRole) -> bytes:
     return parse_key_file(read_secret(path), role)

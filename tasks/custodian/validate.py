@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from linkage_core.custodian.field_rules import RowVerdicts, check_rows
+from linkage_core.custodian.field_rules import RowVerdicts, accepted_rows, check_rows, reject_seen_ids
 from linkage_core.custodian.record_pseudonyms import record_pseudonyms
 from linkage_core.errors import NightlinkError
 from tasks.custodian.expectations.raw_extract import raw_extract_suite
@@ -47,12 +45,13 @@ def validate_identifiers(
         quarantine.writerow(("row_number", "record_pseudonym", "field", "reason"))
         for batch in identifiers:
             suite.judge(batch.to_pandas())
-            verdicts = check_rows(batch, site.protocol, site.settings.source.format)
-            reasons = _with_repeats(batch, verdicts, seen)
-            rules.update(reason for _, _, reason in reasons)
-            quarantine.writerows(_quarantine_rows(batch, reasons, row_number, site))
-            rejected_rows = {row for row, _, _ in reasons}
-            accepted.write(_without(batch, rejected_rows))
+            verdicts = reject_seen_ids(
+                check_rows(batch, site.protocol, site.settings.source.format, night), seen
+            )
+            seen.update(digest.tobytes() for digest in verdicts.id_digests)
+            rules.update(verdicts.rejected_by_rule)
+            quarantine.writerows(_quarantine_rows(batch, verdicts, row_number, site))
+            accepted.write(accepted_rows(batch, verdicts))
             row_number += batch.num_rows
     identifiers.discard()
     rejected = row_number - accepted.rows
@@ -63,39 +62,23 @@ def validate_identifiers(
     return ValidatedIdentifiers(accepted, row_number, rejected, dict(sorted(rules.items())), counts)
 
 
-def _with_repeats(batch: pa.RecordBatch, verdicts: RowVerdicts, seen: set[bytes]) -> list[tuple[int, str, str]]:
-    """The verdicts' reasons, and one for every accepted row whose source id an earlier batch had."""
-    reasons = list(verdicts.rejections)
-    rejected = {row for row, _, _ in reasons}
-    for row, source_id in enumerate(batch.column("source_id").to_pylist()):
-        if row in rejected:
-            continue
-        identity = source_id.encode() if isinstance(source_id, str) else bytes(source_id)
-        if identity in seen:
-            reasons.append((row, "source_id", "R-ID-DUPLICATE"))
-        seen.add(identity)
-    return reasons
-
-
 def _quarantine_rows(
-    batch: pa.RecordBatch, reasons: Iterable[tuple[int, str, str]], first_row: int, site: CustodianSite
+    batch: pa.RecordBatch, verdicts: RowVerdicts, first_row: int, site: CustodianSite
 ) -> list[tuple[int, str, str, str]]:
-    """Row number (from 1, in the order of extraction), pseudonym, field and reason: never a value."""
-    reasons = sorted(reasons)
-    rows = [row for row, _, _ in reasons]
-    ids = ["" if value is None else str(value) for value in batch.column("source_id").take(rows).to_pylist()]
+    """Row number (from 1, in the order of extraction), pseudonym, field and reason: never a value.
+
+    A row without a source id has no pseudonym; its number finds it.
+    """
+    ids = batch.column("source_id").take(pa.array(verdicts.rows)).cast(pa.string())
     pseudonyms = record_pseudonyms(
-        site.site_key, ids, project=site.protocol.project, epoch=site.protocol.key_epoch
+        site.site_key, ids.fill_null(""), project=site.protocol.project, epoch=site.protocol.key_epoch
     )
     return [
-        (first_row + row + 1, bytes(pseudonym).hex(), field, reason)
-        for (row, field, reason), pseudonym in zip(reasons, pseudonyms, strict=True)
+        (first_row + row + 1, pseudonym.tobytes().hex() if source_id else "", field, code)
+        for row, pseudonym, source_id, field, code in zip(
+            verdicts.rows.tolist(), pseudonyms, ids.to_pylist(), verdicts.fields, verdicts.codes, strict=True
+        )
     ]
-
-
-def _without(batch: pa.RecordBatch, rejected: set[int]) -> pa.RecordBatch:
-    keep = pa.array([row not in rejected for row in range(batch.num_rows)], pa.bool_())
-    return pc.filter(batch, keep)
 
 
 def _quarantine_file(site: CustodianSite, night: date) -> Path:

@@ -11,16 +11,13 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from markupsafe import Markup
-
 from . import report_figures as figures
 from .report_histogram import draw_histogram, histogram_of
-from .report_svg import element
 from .report_wording import markdown_text, ratio, suppress_small
 
 # A picture does not inherit the page's colours: it brings paper and ink that read on light and dark alike.
 _PICTURE_STYLE = (
-    "svg{background:#fbfaf7;font:13px system-ui,sans-serif}text{fill:#3d4a52}.grid{stroke:#e2e0d8}"
+    "svg{background:#fbfaf7;font:13px Arial,Helvetica,sans-serif}text{fill:#3d4a52}.grid{stroke:#e2e0d8}"
     ".axis-line{stroke:#8b969c}.bar.none{fill:#a9b4b9}.bar.possible{fill:#c98a1b}.bar.match{fill:#1f6f78}"
     ".threshold{stroke:#3d4a52;stroke-dasharray:4 4}.mark{font-weight:600}"
 )
@@ -45,9 +42,10 @@ def render_report_artifact(summary: Mapping[str, Any]) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _table(headings: Sequence[object], rows: Sequence[Sequence[object]], numeric_from: int = 1) -> str:
-    """A Markdown table; columns from ``numeric_from`` on are aligned right, every cell is escaped."""
-    rule = ["---" if k < numeric_from else "---:" for k in range(len(headings))]
+def _table(headings: Sequence[object], rows: Sequence[Sequence[object]], numeric: range | None = None) -> str:
+    """A Markdown table with every cell escaped; ``numeric`` columns, by default all but the first, stand right."""
+    numeric = range(1, len(headings)) if numeric is None else numeric
+    rule = ["---:" if k in numeric else "---" for k in range(len(headings))]
     lines = [[markdown_text(cell) for cell in headings], rule]
     lines += [[markdown_text(cell) for cell in row] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -65,7 +63,7 @@ def _overview(summary: Mapping[str, Any]) -> str:
         ("Protocol fingerprint", summary.get("protocol_fingerprint")),
         ("Link table digest", (summary.get("publication") or {}).get("link_table_digest")),
     ]
-    return _table(["This night", ""], rows, numeric_from=2)
+    return _table(["This night", "Value"], rows, range(0))
 
 
 def _records(summary: Mapping[str, Any]) -> str:
@@ -85,17 +83,18 @@ def _rejections(summary: Mapping[str, Any]) -> str:
     found = figures.rejection_rows(summary)
     if not found:
         return "## Rejections by rule\n\nNo record was rejected."
-    rows = [[rule, sentence, *counts] for rule, sentence, counts in found]
-    return "## Rejections by rule\n\n" + _table(["Rule", "What it asks", *names], rows, numeric_from=2)
+    rows = [[rule, *counts, sentence] for rule, sentence, counts in found]
+    return "## Rejections by rule\n\n" + _table(
+        ["Rule", *names, "What is wrong"], rows, range(1, 1 + len(names))
+    )
 
 
 def _histogram(summary: Mapping[str, Any]) -> str:
     data = histogram_of(summary)
     if data is None:
         return "## Scores\n\nNo pair was compared."
-    drawing = draw_histogram("scores", data, 720, 280)
-    styled = drawing.replace("<title", element("style", Markup(_PICTURE_STYLE)) + "<title", 1)  # noqa: S704 - ours
-    encoded = base64.b64encode(styled.encode()).decode()
+    drawing = draw_histogram("scores", data, 720, 280, _PICTURE_STYLE)
+    encoded = base64.b64encode(drawing.encode()).decode()
     return f"## Scores\n\n![Histogram of scores with both thresholds](data:image/svg+xml;base64,{encoded})"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from .report_wording import NOT_RECORDED, drawn_count, safe_text, suppress_small
 
 POINTS = {
-    "extract": "Raw extract, at the custodian",
+    "raw_extract": "Raw extract, at the custodian",
     "normalised": "Normalised fields, at the custodian",
     "delivery": "Received delivery, at the linkage unit",
     "link_table": "Link table, before publication",
@@ -129,11 +129,15 @@ def rejection_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, list[str]
     return [
         (
             safe_text(rule),
-            safe_text(sentences[rule]) if rule in sentences else "",
+            _capitalised(safe_text(sentences[rule])) if rule in sentences else "",
             [suppress_small(counts.get(rule, 0)) for counts in per_custodian],
         )
         for rule in rules
     ]
+
+
+def _capitalised(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def bands(summary: Mapping[str, Any]) -> list[Band]:
@@ -190,9 +194,10 @@ def checks_by_point(summary: Mapping[str, Any]) -> list[tuple[str, list[Check]]]
 def _one_check(subject: str | None, row: Mapping[str, Any]) -> Check:
     name = safe_text(row.get("expectation")).removeprefix("expect_").replace("_", " ")
     return Check(
-        name=name[:1].upper() + name[1:],
+        name=_capitalised(name),
         details=[safe_text(detail) for detail in (row.get("column"), subject) if detail],
-        evaluated=suppress_small(row.get("evaluated")),
+        # A table-level expectation counts batches, not records.
+        evaluated=NOT_RECORDED if name.startswith("table ") else suppress_small(row.get("evaluated")),
         unexpected=suppress_small(row.get("unexpected")),
         passed=bool(row.get("success")),
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from .report_svg import line, picture, rect, text
+from .report_svg import element, line, picture, rect, text
 from .report_wording import drawn_count, suppress_small
 
 
@@ -36,18 +36,21 @@ def histogram_of(summary: Mapping[str, Any]) -> Histogram | None:
     return Histogram(edges, counts, scores["possible_threshold"], scores["match_threshold"])
 
 
-def draw_histogram(name: str, data: Histogram, width: int, height: int = 300) -> Markup:
+def draw_histogram(name: str, data: Histogram, width: int, height: int = 300, style: str = "") -> Markup:
     """Bars on a logarithmic count axis.
 
     Matches are a small part of the pairs compared: on a linear axis they would hardly be seen. The axis
-    starts at one, and counts of 1 to 9 are drawn as 10.
+    starts at one, and counts of 1 to 9 are drawn as 10. A picture outside the page brings its own ``style``.
     """
     data = _without_empty_start(data)
-    axes = _Axes(data, left=60 if width < 500 else 76, right=width - 12, top=50, bottom=height - 44)
-    parts = [*_count_axis(axes), *_bars(data, axes), *_score_axis(axes)]
+    axes = _Axes(data, left=60 if width < 500 else 76, right=width - 16, top=50, bottom=height - 44)
+    parts = [element("style", style)] if style else []
+    parts += [*_count_axis(axes), *_bars(data, axes), *_score_axis(axes)]
     parts += _threshold(axes, data.possible_threshold, "possible match from", row=1)
     parts += _threshold(axes, data.match_threshold, "match from", row=0)
-    return picture(name, width, height, "Histogram of scores", _describe(data), parts)
+    return picture(
+        name, width, height, "Histogram of scores", _describe(data), parts, margin=16 if style else 0
+    )
 
 
 class _Axes:

@@ -18,7 +18,9 @@ def element(tag: str, *children: str, **attributes: object) -> Markup:
     return Markup("<{}>{}</{}>").format(opening, Markup("").join(children), tag)
 
 
-def picture(name: str, width: float, height: float, title: str, text: str, parts: Sequence[Markup]) -> Markup:
+def picture(
+    name: str, width: float, height: float, title: str, text: str, parts: Sequence[Markup], margin: int = 0
+) -> Markup:
     """An ``svg`` that a screen reader announces by title and description; ``name`` makes their ids unique."""
     return element(
         "svg",
@@ -26,7 +28,7 @@ def picture(name: str, width: float, height: float, title: str, text: str, parts
         element("desc", text, id=f"{name}-desc"),
         *parts,
         xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {number(width)} {number(height)}",
+        viewBox=f"{-margin} {-margin} {number(width + 2 * margin)} {number(height + 2 * margin)}",
         role="img",
         aria_labelledby=f"{name}-title {name}-desc",
     )

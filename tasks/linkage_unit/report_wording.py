@@ -13,7 +13,9 @@ SMALLEST_SHOWN = 10
 NOT_RECORDED = "–"
 MAX_TEXT = 200
 _FORMULA_LEADS = ("=", "+", "-", "@")
-_MARKDOWN_ACTIVE = re.compile(r"[^\w ,%()/.\-–]|_|\.(?!\d)")
+_MARKDOWN_ACTIVE = re.compile(r"[!-/:-@\[-`{-~]")
+_KEPT_PLAIN = frozenset("%,/-;'")
+_HTML_REFERENCES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 
 
 def suppress_small(count: int | None) -> str:
@@ -59,8 +61,18 @@ def safe_text(value: object) -> str:
 
 
 def markdown_text(value: object) -> str:
-    """``safe_text`` in which every character that Markdown, a table cell or HTML could act on is a reference.
+    """``safe_text`` in which no character acts on Markdown, on a table's cells or on HTML.
 
-    Full stops stay only before a digit, so that no bare address becomes a link.
+    ASCII punctuation gets a backslash, which also keeps a bare address from becoming a link; a full stop between
+    digits cannot begin one and stays. The four characters of HTML become named references: one of the
+    orchestrator's two pages shows numeric ones as they are written.
     """
-    return _MARKDOWN_ACTIVE.sub(lambda match: f"&#{ord(match[0])};", safe_text(value))
+    return _MARKDOWN_ACTIVE.sub(_inert, safe_text(value))
+
+
+def _inert(match: re.Match[str]) -> str:
+    character, text, at = match[0], match.string, match.start()
+    between_digits = text[at - 1 : at].isdigit() and text[at + 1 : at + 2].isdigit()
+    if character in _KEPT_PLAIN or (character == "." and between_digits):
+        return character
+    return _HTML_REFERENCES.get(character, "\\" + character)

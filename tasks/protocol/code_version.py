@@ -24,5 +24,7 @@ def code_version() -> str:
 
 
 def _source_files() -> list[Path]:
-    files = [p for package in _PACKAGES for p in (_ROOT / package).rglob("*") if p.suffix in (".py", ".sql", ".j2")]
+    files = [
+        p for package in _PACKAGES for p in (_ROOT / package).rglob("*") if p.suffix in (".py", ".sql", ".j2")
+    ]
     return sorted(files)

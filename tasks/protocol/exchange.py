@@ -46,7 +46,9 @@ def next_sequence(exchange: Path, custodian: str) -> int:
     """One more than the largest sequence number that this custodian has begun, over all runs."""
     home = exchange / custodian
     runs = [entry.name for entry in home.iterdir() if entry.is_dir()] if home.is_dir() else []
-    return 1 + max((f.sequence for run in runs for f in _delivery_folders(exchange, custodian, run)), default=0)
+    return 1 + max(
+        (f.sequence for run in runs for f in _delivery_folders(exchange, custodian, run)), default=0
+    )
 
 
 def remove_unfinished(exchange: Path, custodian: str, run_id: str) -> int:
@@ -118,7 +120,9 @@ def _delivery_folders(exchange: Path, custodian: str, run_id: str) -> list[Deliv
     home = exchange / custodian / run_id
     if not home.is_dir():
         return []
-    names = sorted(entry.name for entry in home.iterdir() if _SEQUENCE.match(entry.name) and not entry.is_symlink())
+    names = sorted(
+        entry.name for entry in home.iterdir() if _SEQUENCE.match(entry.name) and not entry.is_symlink()
+    )
     return [DeliveryFolder(custodian, run_id, int(name), home / name) for name in names]
 
 

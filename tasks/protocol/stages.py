@@ -28,7 +28,7 @@ def stage(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            if not _inside_flow_run():
+            if not inside_flow_run():
                 return guarded(*args, **kwargs)
             if not tasks:
                 tasks.append(_as_prefect_task(name, guarded))
@@ -87,7 +87,7 @@ def _announced(name: str, function: Callable[P, R]) -> Callable[P, R]:
 def announce(line: str) -> None:
     """One plain line of progress on standard error: stage, outcome, counts; never a value."""
     print(line, file=sys.stderr, flush=True)
-    if _inside_flow_run():
+    if inside_flow_run():
         from prefect.logging import get_run_logger
 
         get_run_logger().info(line)
@@ -103,7 +103,8 @@ def peak_memory_mib() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // per_mib
 
 
-def _inside_flow_run() -> bool:
+def inside_flow_run() -> bool:
+    """Whether this call happens inside a Prefect flow run."""
     # Nothing imports Prefect here: where it is not loaded there is no flow run.
     if "prefect" not in sys.modules:
         return False

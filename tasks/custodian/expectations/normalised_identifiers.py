@@ -23,7 +23,9 @@ def normalised_suite(protocol: LinkageProtocol) -> ExpectationSuite:
     return ExpectationSuite(
         "normalised",
         [
-            gxe.ExpectTableColumnsToMatchSet(column_set=["source_id", *protocol.field_names], exact_match=True),
+            gxe.ExpectTableColumnsToMatchSet(
+                column_set=["source_id", *protocol.field_names], exact_match=True
+            ),
             gxe.ExpectColumnValuesToBeUnique(column="source_id"),
             *(
                 gxe.ExpectColumnValuesToMatchRegex(column=field.name, regex=_PATTERNS[field.kind])

@@ -9,30 +9,15 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from linkage_core.errors import NightlinkError
+from linkage_core.protocol.delivery_manifest import ExpectationCount
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COUNTS_ONLY = {"result_format": "BASIC", "partial_unexpected_count": 0}
-
-
-@dataclass(frozen=True)
-class ExpectationCount:
-    """One expectation's outcome as counts; ``evaluated`` and ``unexpected`` are rows, or 1 and 0/1 for a table."""
-
-    point: str
-    expectation: str
-    column: str
-    evaluated: int
-    unexpected: int
-    success: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 class ExpectationSuite:
@@ -50,7 +35,7 @@ class ExpectationSuite:
         self._mostly = [float(getattr(e, "mostly", 1.0) or 0.0) for e in expectations]
         self._totals: list[list[int]] = [[0, 0] for _ in expectations]
         self._definition = _definition(point, expectations)
-        self._labels = [(e.expectation_type, str(getattr(e, "column", "") or "")) for e in expectations]
+        self._labels = [(e.expectation_type, getattr(e, "column", None)) for e in expectations]
 
     def judge(self, frame: pd.DataFrame) -> None:
         """Add one frame's counts."""
@@ -71,7 +56,14 @@ class ExpectationSuite:
     def counts(self) -> list[ExpectationCount]:
         """Totals over all frames; an expectation holds when its share of unexpected rows is within ``mostly``."""
         return [
-            ExpectationCount(self.point, kind, column, evaluated, unexpected, _holds(evaluated, unexpected, mostly))
+            ExpectationCount(
+                point=self.point,
+                expectation=kind,
+                column=column,
+                evaluated=evaluated,
+                unexpected=unexpected,
+                success=_holds(evaluated, unexpected, mostly),
+            )
             for (kind, column), (evaluated, unexpected), mostly in zip(
                 self._labels, self._totals, self._mostly, strict=True
             )
@@ -91,7 +83,9 @@ def _definition(point: str, expectations: Sequence[Any]) -> Any:
     batch = context.data_sources.add_pandas(point).add_dataframe_asset(point)
     suite = context.suites.add(gx.ExpectationSuite(point, expectations=list(expectations)))
     return context.validation_definitions.add(
-        gx.ValidationDefinition(name=point, data=batch.add_batch_definition_whole_dataframe(point), suite=suite)
+        gx.ValidationDefinition(
+            name=point, data=batch.add_batch_definition_whole_dataframe(point), suite=suite
+        )
     )
 
 

@@ -1,0 +1,213 @@
+"""The demo's parties: users, folders, keys, secrets and settings, each readable for its own party alone."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from linkage_core.audit.signatures import public_key_hex, signing_key_from_seed
+from linkage_core.protocol.key_files import format_key_file
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+# Numbers that no distribution hands out; the demo needs no entry in /etc/passwd and leaves none.
+_USER_NUMBERS = {"hospital": 61001, "pharmacy": 61002, "linkage-unit": 61003, "prefect": 61004}
+
+
+@dataclass(frozen=True)
+class SystemUser:
+    """An operating-system user by number; None is whoever runs the demo."""
+
+    number: int | None
+
+    def popen_arguments(self) -> dict[str, Any]:
+        """What :class:`subprocess.Popen` needs to become this user."""
+        if self.number is None:
+            return {}
+        return {"user": self.number, "group": self.number, "extra_groups": []}
+
+    def own(self, path: Path, mode: int, group: int | None = None) -> None:
+        """Give ``path`` to this user (and a group), with ``mode``."""
+        if self.number is not None:
+            os.chown(path, self.number, self.number if group is None else group)
+        path.chmod(mode)
+
+
+@dataclass(frozen=True)
+class Party:
+    """One party of the night."""
+
+    name: str
+    user: SystemUser
+    folder: Path
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    @property
+    def settings_file(self) -> Path:
+        return self.folder / "settings.toml"
+
+
+def choose_users() -> tuple[dict[str, SystemUser], str]:
+    """A user for each party where this machine allows it, and a sentence that says what was chosen."""
+    nobody = {name: SystemUser(None) for name in _USER_NUMBERS}
+    if os.geteuid() != 0:
+        return nobody, "one operating-system user for all parties (only root can give each its own)"
+    if not _may_run_our_code(_USER_NUMBERS["hospital"]):
+        return (
+            nobody,
+            f"one operating-system user for all parties ({sys.prefix} or its Python is closed to others)",
+        )
+    users = {name: SystemUser(number) for name, number in _USER_NUMBERS.items()}
+    return users, f"an operating-system user for each party ({', '.join(map(str, _USER_NUMBERS.values()))})"
+
+
+def _may_run_our_code(user: int) -> bool:
+    probe = [sys.executable, "-c", "import flows.command_line, prefect"]
+    try:
+        outcome = subprocess.run(
+            probe,
+            user=user,
+            group=user,
+            extra_groups=[],
+            cwd="/",
+            env={
+                "HOME": "/nonexistent",
+                "PREFECT_HOME": "/tmp/nightlink-none",
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },  # noqa: S108
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return outcome.returncode == 0
+
+
+def make_party(root: Path, name: str, user: SystemUser) -> Party:
+    """The party's folders: only its own user may look inside."""
+    party = Party(name, user, root / name.replace("-", "_"))
+    for path in (party.folder, party.home, party.folder / "secrets", party.folder / "state"):
+        path.mkdir()
+        user.own(path, 0o700)
+    return party
+
+
+def write_private(party: Party, relative: str, text: str) -> Path:
+    """A file that only the party's user can read."""
+    path = party.folder / relative
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    party.user.own(path, 0o600)
+    return path
+
+
+def make_exchange(root: Path, custodians: list[Party], linkage_unit: Party) -> Path:
+    """The exchange: each custodian writes its own folder, the linkage unit reads both, nobody else anything."""
+    exchange = root / "exchange"
+    exchange.mkdir()
+    exchange.chmod(0o711)
+    for party in custodians:
+        folder = exchange / party.name
+        folder.mkdir()
+        party.user.own(folder, 0o2750, linkage_unit.user.number)
+    return exchange
+
+
+def copy_protocol(root: Path) -> Path:
+    """The protocol file, readable for all: it holds no secret."""
+    target = root / "linkage_protocol.toml"
+    shutil.copyfile(CHECKOUT / "deployments" / "linkage_protocol.toml", target)
+    target.chmod(0o644)
+    return target
+
+
+@dataclass(frozen=True, repr=False)
+class CustodianKeys:
+    """What the demo drew for one custodian; the evaluation needs the site key to know records again."""
+
+    linkage: bytes
+    site: bytes
+    signing: bytes
+
+    @property
+    def public(self) -> str:
+        return public_key_hex(signing_key_from_seed(self.signing))
+
+
+def draw_keys(linkage: bytes) -> CustodianKeys:
+    """Fresh random site and signing keys beside the shared linkage key."""
+    return CustodianKeys(linkage, secrets.token_bytes(32), secrets.token_bytes(32))
+
+
+def write_custodian(
+    party: Party,
+    keys: CustodianKeys,
+    *,
+    protocol: Path,
+    exchange: Path,
+    source_url: str,
+    content_url: str,
+    must_not_read: list[Path],
+) -> None:
+    """Secrets and settings of one custodian."""
+    write_private(party, "secrets/linkage.key", format_key_file("linkage", keys.linkage))
+    write_private(party, "secrets/site.key", format_key_file("site", keys.site))
+    write_private(party, "secrets/signing.key", format_key_file("signing", keys.signing))
+    write_private(party, "secrets/source.url", source_url + "\n")
+    write_private(party, "secrets/content.url", content_url + "\n")
+    template = (CHECKOUT / "deployments" / "settings" / f"{party.name}.toml").read_text(encoding="utf-8")
+    write_private(party, "settings.toml", _filled(template, protocol, exchange, must_not_read))
+
+
+def write_linkage_unit(
+    party: Party,
+    public_keys: dict[str, str],
+    *,
+    protocol: Path,
+    exchange: Path,
+    warehouse_url: str,
+    must_not_read: list[Path],
+) -> None:
+    """Secrets and settings of the linkage unit: no key of a custodian, no source."""
+    write_private(party, "secrets/warehouse.url", warehouse_url + "\n")
+    (party.folder / "reports").mkdir()
+    party.user.own(party.folder / "reports", 0o700)
+    template = (CHECKOUT / "deployments" / "settings" / "linkage_unit.toml").read_text(encoding="utf-8")
+    for name, key in public_keys.items():
+        template = template.replace(f'{name} = "PUBLIC-KEY"', f'{name} = "{key}"')
+    write_private(party, "settings.toml", _filled(template, protocol, exchange, must_not_read))
+
+
+def _filled(template: str, protocol: Path, exchange: Path, must_not_read: list[Path]) -> str:
+    """The shipped example with this demo's paths; a JSON string is a TOML string."""
+    listed = ", ".join(f'"{path}"' for path in must_not_read)
+    return (
+        template.replace('"../linkage_protocol.toml"', f'"{protocol}"')
+        .replace('"/srv/nightlink/exchange"', f'"{exchange}"')
+        .replace('"../../sql/', f'"{CHECKOUT}/sql/')
+        .replace("must_not_read = []", f"must_not_read = [{listed}]")
+    )
+
+
+def write_night(root: Path, custodians: list[Party], linkage_unit: Party) -> Path:
+    """The night settings: so that the same night can run without Prefect (`nightlink run`)."""
+    blocks = ['format = "nightlink-night-1"', "deadline_s = 3600", ""]
+    for party, zone in [*((c, "custodian") for c in custodians), (linkage_unit, "linkage_unit")]:
+        blocks += ["[[parties]]", f'name = "{party.name.replace("-", "_")}"', f'zone = "{zone}"']
+        blocks += [f'settings_file = "{party.settings_file}"', f'home = "{party.home}"']
+        blocks += [] if party.user.number is None else [f"user = {party.user.number}"]
+        blocks += [""]
+    path = root / "night.toml"
+    path.write_text("\n".join(blocks), encoding="utf-8")
+    path.chmod(0o600)
+    return path

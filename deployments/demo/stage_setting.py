@@ -1,0 +1,182 @@
+"""Set the stage: three servers, two filled sources, the warehouse, the parties and their secrets."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from sql.warehouse.login_roles import FIXED_ROLES, content_role, install_warehouse
+
+from deployments.demo.parties import (
+    CustodianKeys,
+    Party,
+    choose_users,
+    copy_protocol,
+    draw_keys,
+    make_exchange,
+    make_party,
+    write_custodian,
+    write_linkage_unit,
+    write_night,
+)
+from deployments.demo.source_data import (
+    People,
+    SourceFill,
+    fill_hospital,
+    fill_pharmacy,
+    load_people,
+    people_from_tables,
+)
+from linkage_core.evaluation.synthetic_care import Care, generate_care
+from linkage_core.evaluation.synthetic_people import PeopleParameters, generate_people
+from sql.custodian.source_creation import create_source
+from sql.prefect_database import create_prefect_database
+from sql.servers import PostgresServer
+from tasks.coordinator.settings import PartySettings
+
+CUSTODIANS = ("hospital", "pharmacy")
+SEED = 20_261
+_SERVER_USER_NUMBERS = {"hospital": 61011, "pharmacy": 61012, "warehouse": 61013}
+Announce = Callable[[str], None]
+
+
+@dataclass(frozen=True, repr=False)
+class DemoWorld:
+    """Everything that the demo made, the truth included; only the demo holds all of it."""
+
+    folder: Path
+    people: People
+    care: Care
+    fills: dict[str, SourceFill]
+    keys: dict[str, CustodianKeys]
+    parties: dict[str, Party]
+    servers: dict[str, PostgresServer]
+    warehouse_urls: dict[str, str]
+    prefect_database_url: str
+    night_file: Path
+    separation: str
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def party_settings(self, name: str) -> PartySettings:
+        """How to start the party's process."""
+        party = self.parties[name]
+        zone = "custodian" if name in CUSTODIANS else "linkage_unit"
+        return PartySettings(
+            name=name.replace("-", "_"),
+            zone=zone,
+            settings_file=party.settings_file,
+            home=party.home,
+            user=party.user.number,
+        )
+
+
+def choose_people(folder: Path | None, count: int) -> People:
+    """The people of a folder laid out like ../shared/data, else the project's own generator's."""
+    if folder is not None:
+        return load_people(folder)
+    made = generate_people(PeopleParameters(people_per_side=count), SEED)
+    return people_from_tables(made.side_a, made.side_b, made.truth)
+
+
+def set_stage(root: Path, people: People, as_of: date, stack: ExitStack, announce: Announce) -> DemoWorld:
+    """Build the world; the servers stop when ``stack`` closes."""
+    (root / "logs").mkdir(mode=0o700)
+    servers = {name: _start_server(root, name, stack) for name in (*CUSTODIANS, "warehouse")}
+    announce("PostgreSQL: " + ", ".join(f"{name} on port {server.port}" for name, server in servers.items()))
+    users, separation = choose_users()
+    announce(f"separation: {separation}")
+    parties = {name: make_party(root, name, user) for name, user in users.items()}
+    care = generate_care(
+        people.hospital["rid"].to_pylist(), people.pharmacy["rid"].to_pylist(), people.truth, as_of, SEED
+    )
+    source_urls, fills = _fill_sources(servers, people, care)
+    announce(
+        ", ".join(
+            f"{name}: {fill.people_rows:,} people, {fill.content_rows:,} rows of content"
+            for name, fill in fills.items()
+        )
+    )
+    warehouse_urls = _install_warehouse(servers["warehouse"])
+    prefect_url = create_prefect_database(servers["warehouse"].superuser_url(), secrets.token_urlsafe(24))
+    keys = _write_parties(root, parties, source_urls, warehouse_urls)
+    night_file = write_night(root, [parties[name] for name in CUSTODIANS], parties["linkage-unit"])
+    return DemoWorld(
+        root, people, care, fills, keys, parties, servers, warehouse_urls, prefect_url, night_file, separation
+    )
+
+
+def _install_warehouse(server: PostgresServer) -> dict[str, str]:
+    roles = [*FIXED_ROLES, *map(content_role, CUSTODIANS)]
+    return install_warehouse(
+        server.superuser_url(),
+        "warehouse",
+        {role: secrets.token_urlsafe(24) for role in roles},
+        {"hospital": ["admission"], "pharmacy": ["dispensing"]},
+    )
+
+
+def _start_server(root: Path, name: str, stack: ExitStack) -> PostgresServer:
+    owner = _SERVER_USER_NUMBERS[name] if os.geteuid() == 0 else None
+    server = PostgresServer.create(
+        root / f"pg_{name}", superuser_password=secrets.token_urlsafe(24), owner=owner
+    )
+    stack.callback(server.stop)
+    return server.start()
+
+
+def _fill_sources(
+    servers: dict[str, PostgresServer], people: People, care: Care
+) -> tuple[dict[str, str], dict[str, SourceFill]]:
+    urls, fills = {}, {}
+    for name in CUSTODIANS:
+        password = secrets.token_urlsafe(24)
+        url = create_source(servers[name].superuser_url(), name, password, database=name)
+        urls[name] = servers[name].url(f"{name}_extractor", password, name)
+        if name == "hospital":
+            fills[name] = fill_hospital(url, people.hospital, care.admissions)
+        else:
+            fills[name] = fill_pharmacy(url, people.pharmacy, care.dispensings)
+    return urls, fills
+
+
+def _write_parties(
+    root: Path,
+    parties: dict[str, Party],
+    source_urls: dict[str, str],
+    warehouse_url: str,
+    passwords: WarehousePasswords,
+) -> dict[str, CustodianKeys]:
+    custodians, unit = [parties[name] for name in CUSTODIANS], parties["linkage-unit"]
+    protocol, exchange = copy_protocol(root), make_exchange(root, custodians, unit)
+    linkage_key = secrets.token_bytes(32)
+    keys = {name: draw_keys(linkage_key) for name in CUSTODIANS}
+    separate = unit.user.number is not None
+    secret_files = {
+        name: [parties[name].folder / "secrets" / file for file in ("linkage.key", "source.url")]
+        for name in CUSTODIANS
+    }
+    for party in custodians:
+        others = [path for name, paths in secret_files.items() if name != party.name for path in paths]
+        write_custodian(
+            party,
+            keys[party.name],
+            protocol=protocol,
+            exchange=exchange,
+            source_url=source_urls[party.name],
+            content_url=warehouse_urls[content_role(party.name)],
+            must_not_read=[*others, unit.folder / "secrets" / "warehouse.url"] if separate else [],
+        )
+    write_linkage_unit(
+        unit,
+        {name: keys[name].public for name in CUSTODIANS},
+        protocol=protocol,
+        exchange=exchange,
+        warehouse_url=warehouse_urls["linkage_loader"],
+        must_not_read=[path for paths in secret_files.values() for path in paths] if separate else [],
+    )
+    return keys

@@ -1,0 +1,162 @@
+"""Load and audit: the ledger's run, and one transaction that publishes links with their audit event.
+
+Zone: linkage_unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from linkage_core.audit.audit_events import LinkCounts, NightPublished, RunFailed, canonical_event
+from linkage_core.errors import NightlinkError
+from linkage_core.linkage_unit.link_table import link_table_digest, links_as_rows
+from linkage_core.protocol.linkage_protocol import protocol_fingerprint
+from sql.engine import Engine, make_engine
+from sql.warehouse.ledger import LedgerRun, RunDescription, begin_run, fail_run, project_lock
+from sql.warehouse.links import Delivery, LinkChanges, publish_links
+from tasks.linkage_unit.receive import ReceivedDelivery
+from tasks.linkage_unit.resolve import ResolvedLinks
+from tasks.linkage_unit.settings import LinkageUnit
+from tasks.protocol.code_version import code_version
+from tasks.protocol.stages import announce, stage
+
+
+@dataclass(frozen=True)
+class NightRun:
+    """A run of the ledger, and whether its night was published before this process began."""
+
+    engine: Engine
+    ledger: LedgerRun
+    published_before: bool
+
+
+@contextmanager
+def night_in_ledger(night: date, unit: LinkageUnit) -> Iterator[NightRun]:
+    """Hold the project's lock and the night's ledger entry; a failure inside is entered with its code.
+
+    Raises
+    ------
+    NightlinkError
+        E-RUN-LOCKED when another run is at work; E-RUN-FENCED when a later night is published.
+    """
+    engine = make_engine(
+        unit.warehouse_url,
+        deadline_s=unit.settings.warehouse_deadline_s,
+        application_name="nightlink linkage unit",
+    )
+    with project_lock(engine, unit.protocol.project):
+        run = enter_run(engine, night, unit)
+        try:
+            yield run
+        except NightlinkError as error:
+            if not run.published_before:
+                _enter_failure(run, error.code)
+            raise
+
+
+@stage("enter the run in the ledger")
+def enter_run(engine: Engine, night: date, unit: LinkageUnit) -> NightRun:
+    """Begin the night's run; one that is published already is left as it is."""
+    first, second = unit.protocol.custodians
+    ledger = begin_run(
+        engine,
+        RunDescription(
+            run_id=night.isoformat(),
+            project=unit.protocol.project,
+            as_of=night,
+            custodian_a=first,
+            custodian_b=second,
+            protocol_version=unit.protocol.version,
+            protocol_fingerprint=protocol_fingerprint(unit.protocol),
+            key_epoch=unit.protocol.key_epoch,
+            code_version=code_version(),
+        ),
+    )
+    if ledger.is_published:
+        announce("published already: nothing to do")
+    return NightRun(engine, ledger, ledger.is_published)
+
+
+@stage("load links")
+def load_links(
+    run: NightRun,
+    a: ReceivedDelivery,
+    b: ReceivedDelivery,
+    links: ResolvedLinks,
+    summary: dict[str, Any],
+    unit: LinkageUnit,
+) -> None:
+    """Links, deliveries, summary and audit event in one transaction; E-RUN-FENCED when a newer run was faster."""
+    digest = link_table_digest(links.table)
+    publication = publish_links(
+        run.engine,
+        run.ledger,
+        lambda: links_as_rows(links.table),
+        deliveries=[_ledger_delivery(a), _ledger_delivery(b)],
+        counts={**summary, "link_table_digest": digest},
+        make_event=lambda changes: canonical_event(
+            _published_event(run.ledger, a, b, summary, changes, digest, unit)
+        ),
+    )
+    changes = publication.links
+    announce(f"links opened: {changes.opened}, closed: {changes.closed}, kept: {changes.kept}")
+
+
+def _ledger_delivery(delivery: ReceivedDelivery) -> Delivery:
+    manifest = delivery.manifest
+    return Delivery(
+        manifest_sha256=delivery.manifest_sha256,
+        custodian=manifest.custodian,
+        run_id=manifest.run_id,
+        sequence=manifest.sequence,
+        as_of=manifest.as_of,
+        row_count=manifest.row_count,
+        protocol_fingerprint=manifest.protocol_fingerprint,
+        key_check_value=manifest.key_check_value,
+        code_version=manifest.code_version,
+    )
+
+
+def _published_event(
+    ledger: LedgerRun,
+    a: ReceivedDelivery,
+    b: ReceivedDelivery,
+    summary: dict[str, Any],
+    changes: LinkChanges,
+    digest: str,
+    unit: LinkageUnit,
+) -> NightPublished:
+    return NightPublished(
+        run_id=ledger.run_id,
+        project=ledger.project,
+        as_of=ledger.as_of,
+        fence=ledger.fence,
+        deliveries={d.manifest.custodian: d.manifest_sha256 for d in (a, b)},
+        protocol_version=ledger.protocol_version,
+        protocol_fingerprint=ledger.protocol_fingerprint,
+        key_epoch=ledger.key_epoch,
+        key_check_value=a.manifest.key_check_value,
+        match_threshold=unit.protocol.decision.match,
+        possible_threshold=unit.protocol.decision.possible,
+        code_version=ledger.code_version,
+        links=LinkCounts(
+            opened=changes.opened,
+            closed=changes.closed,
+            kept=changes.kept,
+            match=summary["links"]["match"],
+            possible_match=summary["links"]["possible_match"],
+        ),
+        link_table_digest=digest,
+    )
+
+
+def _enter_failure(run: NightRun, code: str) -> None:
+    event = RunFailed(run_id=run.ledger.run_id, project=run.ledger.project, code=code)
+    # The failure that is being reported matters more than one in reporting it; a run that the ledger still
+    # calls running is found by its free lock.
+    with suppress(NightlinkError):
+        fail_run(run.engine, run.ledger, code, canonical_event(event))

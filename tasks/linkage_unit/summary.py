@@ -1,0 +1,96 @@
+"""The night's summary: counts and digests, all that a report may hold. Zone: linkage_unit."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from linkage_core.linkage_unit.candidate_pairs import CandidatePairs
+from linkage_core.linkage_unit.link_decisions import BAND_NAMES, Decision, score_histogram
+from linkage_core.linkage_unit.link_table import LinkTable
+from linkage_core.protocol.linkage_protocol import protocol_fingerprint
+from tasks.linkage_unit.receive import ReceivedDelivery
+from tasks.linkage_unit.resolve import ResolvedLinks
+from tasks.linkage_unit.settings import LinkageUnit
+from tasks.protocol.code_version import code_version
+
+
+def summarise_night(
+    night: date,
+    a: ReceivedDelivery,
+    b: ReceivedDelivery,
+    pairs: CandidatePairs,
+    scores: npt.NDArray[np.float64],
+    links: ResolvedLinks,
+    unit: LinkageUnit,
+) -> dict[str, Any]:
+    """Everything that the report shows, but the publication itself, as JSON-able counts."""
+    protocol = unit.protocol
+    histogram = score_histogram(scores)
+    return {
+        "run_id": night.isoformat(),
+        "as_of": night.isoformat(),
+        "project": protocol.project,
+        "protocol_version": protocol.version,
+        "protocol_fingerprint": protocol_fingerprint(protocol),
+        "key_epoch": protocol.key_epoch,
+        "code_version": code_version(),
+        "custodians": {delivery.manifest.custodian: _describe_delivery(delivery) for delivery in (a, b)},
+        "candidates": _describe_candidates(pairs),
+        "scores": {
+            "bin_edges": list(histogram.bin_edges),
+            "counts": list(histogram.counts),
+            "match_threshold": protocol.decision.match,
+            "possible_threshold": protocol.decision.possible,
+        },
+        "links": _describe_links(links.table),
+        "expectations": [c.model_dump() for c in (*a.expectations, *b.expectations, *links.expectations)],
+    }
+
+
+def _describe_delivery(delivery: ReceivedDelivery) -> dict[str, Any]:
+    manifest = delivery.manifest
+    return {
+        "extracted": manifest.extracted,
+        "rejected": manifest.rejected,
+        "rejected_by_rule": dict(manifest.rejected_by_rule),
+        "delivered": manifest.row_count,
+        "sequence": manifest.sequence,
+        "manifest_sha256": delivery.manifest_sha256,
+        "key_check_value": manifest.key_check_value,
+        "as_of": manifest.as_of.isoformat(),
+        "code_version": manifest.code_version,
+        "expectations": [count.model_dump() for count in manifest.expectations],
+    }
+
+
+def _describe_candidates(pairs: CandidatePairs) -> dict[str, Any]:
+    return {
+        "pairs": len(pairs.index_a),
+        "all_pairs": pairs.all_pairs,
+        "reduction_ratio": pairs.reduction_ratio,
+        "passes": [
+            {
+                "name": report.name,
+                "pairs": report.pairs,
+                "largest_block_pairs": report.largest_block_pairs,
+                "blocks": report.blocks,
+                "blocks_dropped": report.blocks_dropped,
+                "null_a": report.null_a,
+                "null_b": report.null_b,
+            }
+            for report in pairs.reports
+        ],
+    }
+
+
+def _describe_links(table: LinkTable) -> dict[str, Any]:
+    bands = np.bincount(table.score_band, minlength=len(BAND_NAMES))
+    return {
+        "match": int((table.decision == Decision.MATCH).sum()),
+        "possible_match": int((table.decision == Decision.POSSIBLE_MATCH).sum()),
+        "by_band": {BAND_NAMES[code]: int(count) for code, count in enumerate(bands) if count},
+    }
