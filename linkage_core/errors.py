@@ -29,6 +29,7 @@ ERROR_CODES: dict[str, str] = {
     "E-DLV-SIGNATURE": "a delivery's manifest is not signed by its custodian",
     "E-DLV-FORMAT": "a delivery's part is not in the agreed wire format",
     "E-DLV-FOREIGN": "a delivery belongs to another project, custodian or run",
+    "E-DLV-EQUIVOCATION": "two different deliveries of a custodian carry one sequence number",
     # the linkage unit
     "E-PAIR-BUDGET": "the blocking passes propose more pairs than the budget allows",
     "E-KERNEL-INPUT": "arrays of the wrong shape or dtype reached a kernel",

@@ -2,9 +2,9 @@
 
 Zone: protocol (both sides use it). Two promises live here:
 
-- **A call ends.** ``statement_timeout`` is the server's word, and a server that hangs keeps no word; keepalives are
-  answered by a hung server's kernel. So every connection carries a watchdog of ours, which shuts the socket
-  down when the deadline has passed, whatever the connection is waiting for (also in the middle of a COPY).
+- **A call ends.** ``statement_timeout`` is the server's word, and a server that hangs keeps no word; keepalives
+  are answered by a hung server's kernel. So every connection carries a watchdog of ours, which shuts the
+  socket down when the deadline has passed, whatever the connection waits for (also in the middle of a COPY).
 - **No value in words.** A database's message may quote a row ("Failing row contains ..."), and a driver's
   may quote SQL and parameters. What leaves this module is the SQLSTATE and nothing else.
 """
@@ -46,8 +46,8 @@ _Result = TypeVar("_Result")
 class DeadlineConnection(psycopg2.extensions.connection):
     """A psycopg2 connection whose socket is shut down when its deadline has passed.
 
-    The watchdog owns a duplicate of the file descriptor: should the connection be closed and the number be used
-    again by another socket, the watchdog can still only reach its own.
+    The watchdog owns a duplicate of the file descriptor: should the connection be closed and the number be
+    used again by another socket, the watchdog can still only reach its own.
     """
 
     _watched: socket.socket | None = None
@@ -130,9 +130,9 @@ def _postgresql_url(url: str | URL) -> URL:
 def connection_arguments(deadline_s: float, application_name: str) -> dict[str, Any]:
     """What libpq is told: how long to wait for what, so that it gives up before the watchdog must.
 
-    ``connect_timeout`` counts per address, and a name such as ``localhost`` stands for two: half the deadline.
-    ``idle_in_transaction_session_timeout`` ends, on the server's side, a transaction whose client was stopped
-    while holding row locks.
+    ``connect_timeout`` counts per address, and a name such as ``localhost`` stands for two: half the
+    deadline. ``idle_in_transaction_session_timeout`` ends, on the server's side, a transaction whose client
+    was stopped while holding row locks.
     """
     deadline_ms = ceil(deadline_s * 1000)
     server_settings = {
@@ -156,7 +156,9 @@ def connection_arguments(deadline_s: float, application_name: str) -> dict[str, 
 
 
 def _connect_within(deadline_s: float) -> Callable[..., DeadlineConnection]:
-    def connect(_dialect: Any, _record: Any, arguments: list[Any], parameters: dict[str, Any]) -> DeadlineConnection:
+    def connect(
+        _dialect: Any, _record: Any, arguments: list[Any], parameters: dict[str, Any]
+    ) -> DeadlineConnection:
         began = time.monotonic()
         connection: DeadlineConnection = psycopg2.connect(
             *arguments, connection_factory=DeadlineConnection, **parameters
@@ -210,7 +212,7 @@ def _describe_without_sqlstate(cause: BaseException) -> DatabaseFault:
 
 @contextmanager
 def coded_database_errors(unavailable: UnavailableCode, *, doing: str) -> Iterator[None]:
-    """Turn what a database or its driver raises into a coded error, without SQL, parameters or server's words.
+    """Turn what a database or its driver raises into a coded error without SQL, parameters or server's words.
 
     Parameters
     ----------
@@ -222,14 +224,16 @@ def coded_database_errors(unavailable: UnavailableCode, *, doing: str) -> Iterat
     try:
         yield
     except (SQLAlchemyError, psycopg2.Error) as error:
-        coded = _coded_error(describe_database_error(error), unavailable, doing)
+        coded = coded_error(describe_database_error(error), unavailable, doing)
     else:
         return
     raise coded from None
 
 
-def _coded_error(fault: DatabaseFault, unavailable: UnavailableCode, doing: str) -> NightlinkError:
-    place, schema = ("source", "E-SRC-SCHEMA") if unavailable == "E-SRC-UNAVAILABLE" else ("warehouse", "E-WH-SCHEMA")
+def coded_error(fault: DatabaseFault, unavailable: UnavailableCode, doing: str) -> NightlinkError:
+    """The coded error for a fault: unavailable, of the schema, or unforeseen, by its SQLSTATE's class."""
+    source = unavailable == "E-SRC-UNAVAILABLE"
+    place, schema = ("source", "E-SRC-SCHEMA") if source else ("warehouse", "E-WH-SCHEMA")
     state = f"SQLSTATE {fault.sqlstate}" if fault.sqlstate else "no answer from the server"
     if fault.kind == "refused":
         state = "the server refused the credentials"
@@ -237,7 +241,7 @@ def _coded_error(fault: DatabaseFault, unavailable: UnavailableCode, doing: str)
         return NightlinkError(
             schema,
             found=f"{state} while {doing}",
-            expected=f"the {place}'s tables, columns and privileges as the settings and this version have them",
+            expected=f"the tables, columns and privileges of the {place} that this version counts on",
             remedy="Compare the settings with the database; for the warehouse, run its migrations.",
         )
     if fault.kind == "other":
@@ -254,13 +258,6 @@ def _coded_error(fault: DatabaseFault, unavailable: UnavailableCode, doing: str)
         remedy=f"Check the {place}'s address, credentials and health; then run the night again.",
         transient=fault.transient,
     )
-
-
-@contextmanager
-def transaction(engine: Engine, unavailable: UnavailableCode, *, doing: str) -> Iterator[Connection]:
-    """One connection, one transaction: committed at the end of the block, rolled back when it raises."""
-    with coded_database_errors(unavailable, doing=doing), engine.begin() as connection:
-        yield connection
 
 
 def driver_cursor(connection: Connection) -> psycopg2.extensions.cursor:
@@ -291,7 +288,8 @@ def retry_transient(
 ) -> _Result:
     """Call until it succeeds, fails for good, or the next attempt would begin after ``window_s`` seconds.
 
-    Only errors marked transient are tried again; pauses double from ``first_pause_s``. The last error is raised.
+    Only errors marked transient are tried again; pauses double from ``first_pause_s``. The last error is
+    raised.
     """
     began, pause = clock(), first_pause_s
     while True:

@@ -1,7 +1,7 @@
 """Named SQL statements, read from the package's ``.sql`` files.
 
-Zone: protocol (both sides use it). SQL lives in ``.sql`` files beside the code that runs it; a file holds one or
-more statements, each opened by a line ``-- name: some_name``. Comment lines below that line document the
+Zone: protocol (both sides use it). SQL lives in ``.sql`` files beside the code that runs it; a file holds one
+or more statements, each opened by a line ``-- name: some_name``. Comment lines below that line document the
 statement and stay part of it, so that ``pg_stat_activity`` shows what is running.
 """
 

@@ -1,0 +1,77 @@
+"""What an auditor reads: events, publications, and the link table of any run. Zone: linkage_unit.
+
+All functions take a connection, so that one snapshot (:func:`sql.warehouse.transactions.warehouse_snapshot`)
+covers a whole verification; they stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from sql.statements import load_statements
+from sql.warehouse.links import Delivery, LinkRow
+from sql.warehouse.transactions import warehouse_errors
+
+ChainEntry = tuple[int, bytes, str, bytes]
+"""Sequence number (from 1), previous hash, event text, hash: as ``linkage_core.audit.hash_chain`` takes it."""
+
+_ROWS_PER_FETCH = 5_000
+_statements = partial(load_statements, "sql.warehouse", "audit_log.sql")
+
+
+@dataclass(frozen=True)
+class RecordedPublication:
+    """A published run, as the ledger has it."""
+
+    run_id: str
+    project: str
+    fence: int
+    audit_sequence: int | None
+    audit_event_hash: bytes | None
+
+
+def read_events(connection: Connection) -> Iterator[ChainEntry]:
+    """The audit log in the order of its sequence numbers."""
+    for sequence, previous, event, event_hash in _stream(connection, "read_events"):
+        yield sequence, bytes(previous), event, bytes(event_hash)
+
+
+def read_links_of_run(connection: Connection, run_id: str) -> Iterator[LinkRow]:
+    """The link table as a run published it, in ascending order of its two pseudonyms.
+
+    Later nights change nothing about it: a link that they closed is still there, with its end.
+    """
+    for record_a, record_b, decision, band, passes in _stream(connection, "read_links_of_run", run_id=run_id):
+        yield record_a, record_b, decision, band, tuple(passes)
+
+
+def read_publications(connection: Connection) -> list[RecordedPublication]:
+    """Published runs, in the order of their audit events."""
+    return [
+        RecordedPublication(
+            run_id, project, fence, sequence, None if event_hash is None else bytes(event_hash)
+        )
+        for run_id, project, fence, sequence, event_hash in _stream(connection, "read_publications")
+    ]
+
+
+def read_head_runs(connection: Connection) -> dict[str, str | None]:
+    """The run whose links each project serves."""
+    rows = _stream(connection, "read_head_runs")
+    return {row.project: row.head_run for row in rows}
+
+
+def read_deliveries_of_run(connection: Connection, run_id: str) -> list[Delivery]:
+    """The deliveries that a run compared, in the order of their custodians' names."""
+    return [Delivery(*row) for row in _stream(connection, "read_deliveries_of_run", run_id=run_id)]
+
+
+def _stream(connection: Connection, name: str, **parameters: str) -> Iterator[Row[Any]]:
+    with warehouse_errors("reading the audit log and what it covers"):
+        options = {"stream_results": True, "max_row_buffer": _ROWS_PER_FETCH}
+        yield from connection.execute(text(_statements()[name]), parameters, execution_options=options)

@@ -1,0 +1,29 @@
+-- What an auditor reads.
+
+-- name: read_events
+SELECT sequence, previous_hash, event, event_hash FROM audit.event ORDER BY sequence;
+
+-- name: read_links_of_run
+-- The link table as the run published it: opened by it or before, and closed after it or never. Within a project
+-- fences order the publications.
+SELECT l.record_a::text, l.record_b::text, l.decision, l.score_band, l.passes_agreed
+  FROM linkage.link_run AS r
+  JOIN linkage.link AS l ON l.project = r.project
+  JOIN linkage.link_run AS opened ON opened.run_id = l.opened_by_run
+  LEFT JOIN linkage.link_run AS closed ON closed.run_id = l.closed_by_run
+ WHERE r.run_id = :run_id AND opened.fence <= r.fence AND (closed.fence IS NULL OR closed.fence > r.fence)
+ ORDER BY l.record_a, l.record_b;
+
+-- name: read_publications
+-- Published runs, in the order of their audit events; NULL where a run has lost its event.
+SELECT r.run_id, r.project, r.fence, r.audit_sequence, r.audit_event_hash
+  FROM linkage.link_run AS r WHERE r.status = 'published' ORDER BY r.audit_sequence, r.run_id;
+
+-- name: read_head_runs
+SELECT p.project, p.head_run FROM linkage.project AS p ORDER BY p.project;
+
+-- name: read_deliveries_of_run
+SELECT d.manifest_sha256, d.custodian, d.run_id, d.sequence, d.as_of, d.row_count, d.protocol_fingerprint,
+       d.key_check_value, d.code_version
+  FROM linkage.run_delivery AS u JOIN linkage.delivery AS d USING (manifest_sha256)
+ WHERE u.run_id = :run_id ORDER BY d.custodian;

@@ -1,0 +1,179 @@
+"""Links into the warehouse: staged by COPY and published with their audit event, in one transaction.
+
+Zone: linkage_unit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+
+from linkage_core.errors import NightlinkError
+from sql.copy_rows import copy_rows
+from sql.engine import retry_transient
+from sql.statements import load_statements
+from sql.warehouse.ledger import LedgerRun, find_run
+from sql.warehouse.transactions import warehouse_errors, warehouse_transaction
+
+LinkRow = tuple[str, str, str, str, Sequence[str]]
+"""record_a and record_b as UUID text, decision, score band, names of the passes in protocol order."""
+
+_statements = partial(load_statements, "sql.warehouse", "links.sql")
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A delivery of encodings that a run compared, as the warehouse keeps it; no path, no record."""
+
+    manifest_sha256: str
+    custodian: str
+    run_id: str
+    sequence: int
+    as_of: date
+    row_count: int
+    protocol_fingerprint: str
+    key_check_value: str
+    code_version: str
+
+
+@dataclass(frozen=True)
+class LinkChanges:
+    """What a publication does to the served links: versions opened, closed, and kept as they are."""
+
+    opened: int
+    closed: int
+    kept: int
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What a publication did; ``audit_event_hash`` is the 32 bytes of the audit chain's entry."""
+
+    links: LinkChanges
+    audit_sequence: int
+    audit_event_hash: bytes
+
+
+def publish_links(
+    engine: Engine,
+    run: LedgerRun,
+    rows: Callable[[], Iterable[LinkRow]],
+    *,
+    deliveries: Sequence[Delivery],
+    counts: Mapping[str, Any],
+    make_event: Callable[[LinkChanges], str],
+    retry_window_s: float = 60.0,
+) -> Publication:
+    """Stage and publish a run's links, its deliveries and its audit event in one transaction.
+
+    After an error that may pass (connection lost, server restarted, serialization) the ledger is read before
+    anything is tried again: a COMMIT whose answer was lost is found there, and done is done.
+
+    Parameters
+    ----------
+    engine : Engine
+        As the linkage loader; its deadline bounds each attempt.
+    run : LedgerRun
+        Of :func:`sql.warehouse.ledger.begin_run`.
+    rows : callable
+        Gives the links anew for each attempt, each pair once, in any order.
+    deliveries : sequence of Delivery
+        One of each custodian.
+    counts : mapping
+        The nightly summary, JSON-able: counts only.
+    make_event : callable
+        Makes the canonical ``night_published`` event of what the publication will do. The warehouse refuses
+        one that says something else.
+
+    Raises
+    ------
+    NightlinkError
+        E-RUN-FENCED when a newer run began or published; E-WH-UNAVAILABLE when the warehouse stays away. In
+        both cases nothing was changed, and yesterday's links are served.
+    """
+
+    def attempt() -> Publication:
+        with warehouse_transaction(engine, doing="publishing links") as connection:
+            earlier = published_earlier(connection, run)
+            if earlier is not None:
+                return earlier
+            link_count = stage_links(connection, run, rows())
+            return publish_staged_links(
+                connection, run, link_count, deliveries=deliveries, counts=counts, make_event=make_event
+            )
+
+    return retry_transient(attempt, window_s=retry_window_s)
+
+
+def published_earlier(connection: Connection, run: LedgerRun) -> Publication | None:
+    """The publication of this attempt of the run, if the ledger has it."""
+    found = find_run(connection, run.run_id)
+    if found is None or not found.is_published or found.fence != run.fence:
+        return None
+    return _publication(asdict(found))
+
+
+def stage_links(connection: Connection, run: LedgerRun, rows: Iterable[LinkRow]) -> int:
+    """COPY a run's links into staging, in place of what it staged before; returns their number."""
+    with warehouse_errors("staging links"):
+        connection.execute(text(_statements()["empty_staging"]), {"run_id": run.run_id})
+        staged = copy_rows(
+            connection, _statements()["stage_links"], ((run.run_id, run.fence, *row) for row in rows)
+        )
+    return staged.row_count
+
+
+def publish_staged_links(
+    connection: Connection,
+    run: LedgerRun,
+    link_count: int,
+    *,
+    deliveries: Sequence[Delivery],
+    counts: Mapping[str, Any],
+    make_event: Callable[[LinkChanges], str],
+) -> Publication:
+    """Turn what is staged into the served links; the caller's COMMIT makes it so."""
+    key = {"run_id": run.run_id, "fence": run.fence, "link_count": link_count}
+    with warehouse_errors("publishing links"):
+        changes = connection.execute(text(_statements()["count_link_changes"]), key).mappings().one()
+    event = make_event(_link_changes(changes))
+    with warehouse_errors("publishing links"):
+        published = connection.execute(
+            text(_statements()["publish_run"]),
+            key
+            | {
+                "deliveries": _as_json([asdict(d) for d in deliveries]),
+                "counts": _as_json(counts),
+                "event": event,
+            },
+        )
+        return _publication(published.mappings().one())
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, default=_spell_date, allow_nan=False)
+
+
+def _spell_date(value: Any) -> str:
+    if isinstance(value, date):
+        return value.isoformat()
+    raise NightlinkError(
+        "E-INPUT",
+        found=f"a value of type {type(value).__name__} in a summary",
+        expected="numbers, text, dates, lists and tables of these",
+        remedy="This is a mistake in the calling code.",
+    )
+
+
+def _link_changes(row: Mapping[Any, Any]) -> LinkChanges:
+    return LinkChanges(row["links_opened"], row["links_closed"], row["links_kept"])
+
+
+def _publication(row: Mapping[Any, Any]) -> Publication:
+    return Publication(_link_changes(row), row["audit_sequence"], bytes(row["audit_event_hash"]))

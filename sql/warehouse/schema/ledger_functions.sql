@@ -1,0 +1,229 @@
+-- The linkage loader's only doors. Each is SECURITY DEFINER (it runs as warehouse_owner) with its search path pinned.
+--
+-- Errors of ours, which sql/warehouse/ledger.py turns into codes:
+--   NL001 fenced          a newer attempt or run began or published
+--   NL002 other run       the run id is known with another project, day or pair of custodians
+--   NL003 older night     a later day is already published
+--   NL004 incomplete      staging does not hold the number of links announced
+--   NL005 deliveries      not one delivery of each custodian
+--   NL006 equivocation    a sequence number of a custodian stands for two different deliveries
+--   NL007 unknown         no such run, or not a loader of content
+--   NL008 content count   staging does not hold the number of content rows announced, or a row lacks a value
+--   NL009 insert-only     an attempt to change the audit log
+--   NL010 other event     the audit event does not say what the publication did
+
+CREATE OR REPLACE FUNCTION linkage.begin_run(
+    p_run_id text, p_project text, p_as_of date, p_custodian_a text, p_custodian_b text,
+    p_protocol_version integer, p_protocol_fingerprint text, p_key_epoch text, p_code_version text,
+    OUT fence bigint, OUT status text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_run linkage.link_run;
+    v_head_as_of date;
+BEGIN
+    INSERT INTO linkage.project (project) VALUES (p_project) ON CONFLICT DO NOTHING;
+    PERFORM 1 FROM linkage.project AS p WHERE p.project = p_project FOR UPDATE;
+    SELECT * INTO v_run FROM linkage.link_run AS r WHERE r.run_id = p_run_id;
+    IF FOUND THEN
+        IF (v_run.project, v_run.as_of, v_run.custodian_a, v_run.custodian_b)
+            IS DISTINCT FROM (p_project, p_as_of, p_custodian_a, p_custodian_b) THEN
+            RAISE EXCEPTION 'run id of another night' USING ERRCODE = 'NL002';
+        END IF;
+        IF v_run.status = 'published' THEN  -- nothing to do, nothing changes
+            fence := v_run.fence;
+            status := v_run.status;
+            RETURN;
+        END IF;
+    END IF;
+    SELECT r.as_of INTO v_head_as_of
+      FROM linkage.project AS p JOIN linkage.link_run AS r ON r.run_id = p.head_run WHERE p.project = p_project;
+    IF p_as_of < v_head_as_of THEN
+        RAISE EXCEPTION 'a later day is published' USING ERRCODE = 'NL003';
+    END IF;
+    UPDATE linkage.project AS p SET last_fence = p.last_fence + 1 WHERE p.project = p_project
+        RETURNING p.last_fence INTO fence;
+    -- What runs that died left behind.
+    DELETE FROM linkage.link_staging AS s USING linkage.link_run AS r
+     WHERE r.run_id = s.run_id AND r.project = p_project;
+    UPDATE linkage.link_run AS r SET status = 'failed', failure_code = 'E-RUN-FENCED', finished_at = clock_timestamp()
+     WHERE r.project = p_project AND r.status = 'running' AND r.run_id <> p_run_id;
+    INSERT INTO linkage.link_run AS r (run_id, project, as_of, custodian_a, custodian_b, fence, status,
+        protocol_version, protocol_fingerprint, key_epoch, code_version)
+    VALUES (p_run_id, p_project, p_as_of, p_custodian_a, p_custodian_b, fence, 'running',
+        p_protocol_version, p_protocol_fingerprint, p_key_epoch, p_code_version)
+    ON CONFLICT (run_id) DO UPDATE SET fence = excluded.fence, status = 'running', failure_code = NULL,
+        attempts = r.attempts + 1, protocol_version = excluded.protocol_version,
+        protocol_fingerprint = excluded.protocol_fingerprint, key_epoch = excluded.key_epoch,
+        code_version = excluded.code_version, started_at = clock_timestamp(), finished_at = NULL,
+        audit_sequence = NULL, audit_event_hash = NULL;
+    status := 'running';
+END
+$$;
+COMMENT ON FUNCTION linkage.begin_run IS
+    'Enter a run and hand out a fence above all before it. A published run is left as it is: status says so.';
+
+CREATE OR REPLACE FUNCTION linkage.check_fence(p_run_id text, p_fence bigint) RETURNS linkage.link_run
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_run linkage.link_run;
+    v_project linkage.project;
+BEGIN
+    -- The project first, as begin_run does: one order of locks, no deadlock.
+    SELECT p.* INTO v_project FROM linkage.project AS p
+      JOIN linkage.link_run AS r USING (project) WHERE r.run_id = p_run_id FOR UPDATE OF p;
+    SELECT * INTO v_run FROM linkage.link_run AS r WHERE r.run_id = p_run_id FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such run' USING ERRCODE = 'NL007';
+    END IF;
+    -- Not only a newer publication fences: a newer start has emptied this run's staging.
+    IF v_run.fence <> p_fence OR (v_run.status <> 'published' AND v_project.last_fence <> p_fence) THEN
+        RAISE EXCEPTION 'fenced' USING ERRCODE = 'NL001';
+    END IF;
+    RETURN v_run;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION linkage.record_deliveries(p_run linkage.link_run, p_deliveries jsonb) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_custodians text[];
+BEGIN
+    SELECT array_agg(d ->> 'custodian' ORDER BY d ->> 'custodian') INTO v_custodians
+      FROM jsonb_array_elements(p_deliveries) AS d;
+    IF v_custodians IS DISTINCT FROM ARRAY[least(p_run.custodian_a, p_run.custodian_b),
+                                           greatest(p_run.custodian_a, p_run.custodian_b)] THEN
+        RAISE EXCEPTION 'not one delivery of each custodian' USING ERRCODE = 'NL005';
+    END IF;
+    IF EXISTS (SELECT FROM jsonb_array_elements(p_deliveries) AS d JOIN linkage.delivery AS known
+                 ON known.project = p_run.project AND known.custodian = d ->> 'custodian'
+                AND known.sequence = (d ->> 'sequence')::bigint
+                AND known.manifest_sha256 <> d ->> 'manifest_sha256') THEN
+        RAISE EXCEPTION 'one sequence number, two deliveries' USING ERRCODE = 'NL006';
+    END IF;
+    INSERT INTO linkage.delivery (manifest_sha256, project, custodian, run_id, sequence, as_of, row_count,
+        protocol_fingerprint, key_check_value, code_version)
+    SELECT d.manifest_sha256, p_run.project, d.custodian, d.run_id, d.sequence, d.as_of, d.row_count,
+        d.protocol_fingerprint, d.key_check_value, d.code_version
+      FROM jsonb_to_recordset(p_deliveries) AS d (manifest_sha256 text, custodian text, run_id text, sequence bigint,
+        as_of date, row_count bigint, protocol_fingerprint text, key_check_value text, code_version text)
+    ON CONFLICT (manifest_sha256) DO NOTHING;
+    INSERT INTO linkage.run_delivery (run_id, manifest_sha256)
+    SELECT p_run.run_id, d ->> 'manifest_sha256' FROM jsonb_array_elements(p_deliveries) AS d;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION linkage.replace_links(
+    p_run linkage.link_run, OUT links_opened bigint, OUT links_closed bigint, OUT links_kept bigint)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- An open link that the run does not repeat to the letter ends on the run's day ...
+    UPDATE linkage.link AS l SET valid_to = p_run.as_of, closed_by_run = p_run.run_id
+     WHERE l.project = p_run.project AND l.valid_to = 'infinity' AND NOT EXISTS (
+        SELECT FROM linkage.link_staging AS s
+         WHERE s.run_id = p_run.run_id AND s.fence = p_run.fence
+           AND s.record_a = l.record_a AND s.record_b = l.record_b AND s.decision = l.decision
+           AND s.score_band = l.score_band AND s.passes_agreed = l.passes_agreed);
+    GET DIAGNOSTICS links_closed = ROW_COUNT;
+    SELECT count(*) INTO links_kept FROM linkage.link AS l WHERE l.project = p_run.project AND l.valid_to = 'infinity';
+    -- ... and what is not open now is new. What was open and repeated keeps its link_id.
+    INSERT INTO linkage.link (project, record_a, record_b, decision, score_band, passes_agreed, opened_by_run, valid_from)
+    SELECT p_run.project, s.record_a, s.record_b, s.decision, s.score_band, s.passes_agreed, p_run.run_id, p_run.as_of
+      FROM linkage.link_staging AS s
+     WHERE s.run_id = p_run.run_id AND s.fence = p_run.fence AND NOT EXISTS (
+        SELECT FROM linkage.link AS l WHERE l.project = p_run.project AND l.valid_to = 'infinity'
+           AND l.record_a = s.record_a AND l.record_b = s.record_b)
+     ORDER BY s.record_a, s.record_b;
+    GET DIAGNOSTICS links_opened = ROW_COUNT;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION linkage.count_link_changes(
+    p_run_id text, p_fence bigint, p_link_count bigint,
+    OUT links_opened bigint, OUT links_closed bigint, OUT links_kept bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_run linkage.link_run := linkage.check_fence(p_run_id, p_fence);
+    v_staged bigint;
+    v_open bigint;
+BEGIN
+    IF v_run.status <> 'running' THEN
+        RAISE EXCEPTION 'fenced' USING ERRCODE = 'NL001';
+    END IF;
+    SELECT count(*) INTO v_staged FROM linkage.link_staging AS s WHERE s.run_id = p_run_id AND s.fence = p_fence;
+    IF v_staged <> p_link_count THEN
+        RAISE EXCEPTION 'staging is incomplete' USING ERRCODE = 'NL004';
+    END IF;
+    SELECT count(*), count(s.record_a) INTO v_open, links_kept
+      FROM linkage.link AS l LEFT JOIN linkage.link_staging AS s
+        ON s.run_id = p_run_id AND s.fence = p_fence AND s.record_a = l.record_a AND s.record_b = l.record_b
+       AND s.decision = l.decision AND s.score_band = l.score_band AND s.passes_agreed = l.passes_agreed
+     WHERE l.project = v_run.project AND l.valid_to = 'infinity';
+    links_closed := v_open - links_kept;
+    links_opened := v_staged - links_kept;
+END
+$$;
+COMMENT ON FUNCTION linkage.count_link_changes IS
+    'What publish_run would do, for its audit event; the project stays locked, so that it stays true to the COMMIT.';
+
+CREATE OR REPLACE FUNCTION linkage.publish_run(
+    p_run_id text, p_fence bigint, p_link_count bigint, p_deliveries jsonb, p_counts jsonb, p_event text,
+    OUT links_opened bigint, OUT links_closed bigint, OUT links_kept bigint,
+    OUT audit_sequence bigint, OUT audit_event_hash bytea)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_run linkage.link_run := linkage.check_fence(p_run_id, p_fence);
+    v_staged bigint;
+BEGIN
+    IF v_run.status <> 'running' THEN
+        RAISE EXCEPTION 'fenced' USING ERRCODE = 'NL001';
+    END IF;
+    SELECT count(*) INTO v_staged FROM linkage.link_staging AS s WHERE s.run_id = p_run_id AND s.fence = p_fence;
+    IF v_staged <> p_link_count THEN
+        RAISE EXCEPTION 'staging is incomplete' USING ERRCODE = 'NL004';
+    END IF;
+    PERFORM linkage.record_deliveries(v_run, p_deliveries);
+    SELECT r.links_opened, r.links_closed, r.links_kept INTO links_opened, links_closed, links_kept
+      FROM linkage.replace_links(v_run) AS r;
+    DELETE FROM linkage.link_staging AS s WHERE s.run_id = p_run_id;
+    PERFORM audit.check_event(p_event, jsonb_build_object('kind', 'night_published', 'run_id', p_run_id,
+        'project', v_run.project, 'as_of', v_run.as_of, 'fence', p_fence,
+        'protocol_fingerprint', v_run.protocol_fingerprint, 'code_version', v_run.code_version,
+        'links', jsonb_build_object('opened', links_opened, 'closed', links_closed, 'kept', links_kept),
+        'deliveries', (SELECT jsonb_object_agg(d ->> 'custodian', d -> 'manifest_sha256')
+                         FROM jsonb_array_elements(p_deliveries) AS d)));
+    SELECT a.sequence, a.event_hash INTO audit_sequence, audit_event_hash FROM audit.append_event(p_event) AS a;
+    UPDATE linkage.link_run AS r SET status = 'published', finished_at = clock_timestamp(), counts = p_counts,
+        links_opened = publish_run.links_opened, links_closed = publish_run.links_closed,
+        links_kept = publish_run.links_kept, audit_sequence = publish_run.audit_sequence,
+        audit_event_hash = publish_run.audit_event_hash
+     WHERE r.run_id = p_run_id;
+    UPDATE linkage.project AS p SET head_run = p_run_id, head_fence = p_fence
+     WHERE p.project = v_run.project AND p.head_fence < p_fence;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'fenced' USING ERRCODE = 'NL001';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION linkage.publish_run IS
+    'Make the staged links the current ones, with their deliveries and their audit event; the caller commits.';
+
+CREATE OR REPLACE FUNCTION linkage.fail_run(p_run_id text, p_fence bigint, p_code text, p_event text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_run linkage.link_run := linkage.check_fence(p_run_id, p_fence);
+    v_sequence bigint;
+    v_hash bytea;
+BEGIN
+    IF v_run.status <> 'running' THEN  -- published after all, or failed already: nothing changes
+        RETURN false;
+    END IF;
+    PERFORM audit.check_event(p_event, jsonb_build_object('kind', 'run_failed', 'run_id', p_run_id,
+        'project', v_run.project, 'code', p_code));
+    SELECT a.sequence, a.event_hash INTO v_sequence, v_hash FROM audit.append_event(p_event) AS a;
+    UPDATE linkage.link_run AS r SET status = 'failed', failure_code = p_code, finished_at = clock_timestamp(),
+        audit_sequence = v_sequence, audit_event_hash = v_hash WHERE r.run_id = p_run_id;
+    DELETE FROM linkage.link_staging AS s WHERE s.run_id = p_run_id;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION linkage.fail_run IS 'Enter the failure of a run, with its audit event; what is served stays served.';

@@ -1,0 +1,166 @@
+-- The researchers' contract, version 1. A released view keeps its columns; a change of meaning is a _v2 beside it.
+--
+-- Every view is a security barrier: a researcher's own function in a WHERE cannot be run on rows that the view hides.
+-- The views run with their owner's rights; the researcher has none on the tables below.
+CREATE SCHEMA IF NOT EXISTS research;
+COMMENT ON SCHEMA research IS 'Documented, versioned views: all that a researcher sees.';
+
+CREATE OR REPLACE VIEW research.link_history_v1 WITH (security_barrier) AS
+SELECT l.link_id, l.project, r.custodian_a, l.record_a, r.custodian_b, l.record_b, l.decision, l.score_band,
+       l.passes_agreed, l.valid_from, l.valid_to, l.opened_by_run, l.closed_by_run,
+       ARRAY(SELECT d.manifest_sha256 FROM linkage.run_delivery AS d
+              WHERE d.run_id = l.opened_by_run ORDER BY d.manifest_sha256) AS deliveries,
+       r.protocol_version, r.protocol_fingerprint, r.key_epoch, r.code_version
+  FROM linkage.link AS l JOIN linkage.link_run AS r ON r.run_id = l.opened_by_run
+ WHERE l.valid_from < l.valid_to;
+
+COMMENT ON VIEW research.link_history_v1 IS
+    'All versions of all links that were valid on any day. As of day D: valid_from <= D AND D < valid_to.';
+COMMENT ON COLUMN research.link_history_v1.link_id IS 'Identifies this version of the link; kept as long as nothing about it changes.';
+COMMENT ON COLUMN research.link_history_v1.project IS 'Linkage project; record pseudonyms have a meaning inside it only.';
+COMMENT ON COLUMN research.link_history_v1.custodian_a IS 'Custodian of record_a.';
+COMMENT ON COLUMN research.link_history_v1.record_a IS 'Record pseudonym at custodian_a; joins with record_pseudonym of its content.';
+COMMENT ON COLUMN research.link_history_v1.custodian_b IS 'Custodian of record_b.';
+COMMENT ON COLUMN research.link_history_v1.record_b IS 'Record pseudonym at custodian_b; joins with record_pseudonym of its content.';
+COMMENT ON COLUMN research.link_history_v1.decision IS 'match, or possible_match (between the two thresholds): decide which you need, and say so.';
+COMMENT ON COLUMN research.link_history_v1.score_band IS 'Band of the similarity, 0.05 wide; finer scores are not published.';
+COMMENT ON COLUMN research.link_history_v1.passes_agreed IS 'Names of the blocking passes on which the two records agree.';
+COMMENT ON COLUMN research.link_history_v1.valid_from IS 'First day on which this version is valid.';
+COMMENT ON COLUMN research.link_history_v1.valid_to IS 'First day on which it no longer is; infinity while it is current.';
+COMMENT ON COLUMN research.link_history_v1.opened_by_run IS 'The run that published this version: linkage_run_v1.run_id.';
+COMMENT ON COLUMN research.link_history_v1.closed_by_run IS 'The run that ended it; NULL while it is current.';
+COMMENT ON COLUMN research.link_history_v1.deliveries IS 'SHA-256 of the signed manifests of the deliveries which the opening run compared.';
+COMMENT ON COLUMN research.link_history_v1.protocol_version IS 'Version of the linkage protocol of the opening run.';
+COMMENT ON COLUMN research.link_history_v1.protocol_fingerprint IS 'SHA-256 of the linkage protocol of the opening run.';
+COMMENT ON COLUMN research.link_history_v1.key_epoch IS 'Name of the key epoch of the opening run; pseudonyms differ between epochs.';
+COMMENT ON COLUMN research.link_history_v1.code_version IS 'Version of the code that made the decision.';
+
+CREATE OR REPLACE VIEW research.link_current_v1 WITH (security_barrier) AS
+SELECT l.link_id, l.project, r.custodian_a, l.record_a, r.custodian_b, l.record_b, l.decision, l.score_band,
+       l.passes_agreed, l.valid_from, l.opened_by_run,
+       ARRAY(SELECT d.manifest_sha256 FROM linkage.run_delivery AS d
+              WHERE d.run_id = l.opened_by_run ORDER BY d.manifest_sha256) AS deliveries,
+       r.protocol_version, r.protocol_fingerprint, r.key_epoch, r.code_version
+  FROM linkage.link AS l JOIN linkage.link_run AS r ON r.run_id = l.opened_by_run
+ WHERE l.valid_to = 'infinity';
+
+COMMENT ON VIEW research.link_current_v1 IS 'The links that are served now: what the last published run of each project decided.';
+COMMENT ON COLUMN research.link_current_v1.link_id IS 'Identifies this version of the link; kept as long as nothing about it changes.';
+COMMENT ON COLUMN research.link_current_v1.project IS 'Linkage project; record pseudonyms have a meaning inside it only.';
+COMMENT ON COLUMN research.link_current_v1.custodian_a IS 'Custodian of record_a.';
+COMMENT ON COLUMN research.link_current_v1.record_a IS 'Record pseudonym at custodian_a; joins with record_pseudonym of its content.';
+COMMENT ON COLUMN research.link_current_v1.custodian_b IS 'Custodian of record_b.';
+COMMENT ON COLUMN research.link_current_v1.record_b IS 'Record pseudonym at custodian_b; joins with record_pseudonym of its content.';
+COMMENT ON COLUMN research.link_current_v1.decision IS 'match, or possible_match (between the two thresholds): decide which you need, and say so.';
+COMMENT ON COLUMN research.link_current_v1.score_band IS 'Band of the similarity, 0.05 wide; finer scores are not published.';
+COMMENT ON COLUMN research.link_current_v1.passes_agreed IS 'Names of the blocking passes on which the two records agree.';
+COMMENT ON COLUMN research.link_current_v1.valid_from IS 'First day on which this version is valid.';
+COMMENT ON COLUMN research.link_current_v1.opened_by_run IS 'The run that published this version: linkage_run_v1.run_id.';
+COMMENT ON COLUMN research.link_current_v1.deliveries IS 'SHA-256 of the signed manifests of the deliveries which the opening run compared.';
+COMMENT ON COLUMN research.link_current_v1.protocol_version IS 'Version of the linkage protocol of the opening run.';
+COMMENT ON COLUMN research.link_current_v1.protocol_fingerprint IS 'SHA-256 of the linkage protocol of the opening run.';
+COMMENT ON COLUMN research.link_current_v1.key_epoch IS 'Name of the key epoch of the opening run; pseudonyms differ between epochs.';
+COMMENT ON COLUMN research.link_current_v1.code_version IS 'Version of the code that made the decision.';
+
+CREATE OR REPLACE VIEW research.linkage_run_v1 WITH (security_barrier) AS
+SELECT r.run_id, r.project, r.as_of, r.finished_at AS published_at, r.run_id = p.head_run AS is_current,
+       r.custodian_a, r.custodian_b, r.links_opened, r.links_closed, r.links_kept,
+       ARRAY(SELECT d.manifest_sha256 FROM linkage.run_delivery AS d
+              WHERE d.run_id = r.run_id ORDER BY d.manifest_sha256) AS deliveries,
+       r.protocol_version, r.protocol_fingerprint, r.key_epoch, r.code_version, r.audit_sequence
+  FROM linkage.link_run AS r JOIN linkage.project AS p USING (project)
+ WHERE r.status = 'published';
+
+COMMENT ON VIEW research.linkage_run_v1 IS 'The published runs; quote run_id with every figure.';
+COMMENT ON COLUMN research.linkage_run_v1.run_id IS 'Identifies the run.';
+COMMENT ON COLUMN research.linkage_run_v1.project IS 'Linkage project.';
+COMMENT ON COLUMN research.linkage_run_v1.as_of IS 'The day whose state of the sources the run linked.';
+COMMENT ON COLUMN research.linkage_run_v1.published_at IS 'When its links became the current ones.';
+COMMENT ON COLUMN research.linkage_run_v1.is_current IS 'True for the one run of the project whose links are served now.';
+COMMENT ON COLUMN research.linkage_run_v1.custodian_a IS 'Custodian of record_a of the links.';
+COMMENT ON COLUMN research.linkage_run_v1.custodian_b IS 'Custodian of record_b of the links.';
+COMMENT ON COLUMN research.linkage_run_v1.links_opened IS 'Link versions that the run opened.';
+COMMENT ON COLUMN research.linkage_run_v1.links_closed IS 'Link versions that it ended.';
+COMMENT ON COLUMN research.linkage_run_v1.links_kept IS 'Link versions that it left unchanged.';
+COMMENT ON COLUMN research.linkage_run_v1.deliveries IS 'SHA-256 of the signed manifests of the deliveries that it compared.';
+COMMENT ON COLUMN research.linkage_run_v1.protocol_version IS 'Version of its linkage protocol.';
+COMMENT ON COLUMN research.linkage_run_v1.protocol_fingerprint IS 'SHA-256 of its linkage protocol.';
+COMMENT ON COLUMN research.linkage_run_v1.key_epoch IS 'Name of its key epoch.';
+COMMENT ON COLUMN research.linkage_run_v1.code_version IS 'Version of its code.';
+COMMENT ON COLUMN research.linkage_run_v1.audit_sequence IS 'Its entry in the audit log, for an auditor to find.';
+
+CREATE OR REPLACE VIEW research.admission_v1 WITH (security_barrier) AS
+SELECT d.custodian, a.record_pseudonym, a.admitted, a.discharged, a.diagnosis_code, d.as_of, d.run_id
+  FROM content.current_delivery AS c
+  JOIN content.content_delivery AS d USING (delivery_id)
+  JOIN content.admission AS a USING (delivery_id);
+
+COMMENT ON VIEW research.admission_v1 IS 'Admissions to hospital, of each custodian''s current content.';
+COMMENT ON COLUMN research.admission_v1.custodian IS 'The custodian that told of the admission.';
+COMMENT ON COLUMN research.admission_v1.record_pseudonym IS 'The patient, under the pseudonym that the links use.';
+COMMENT ON COLUMN research.admission_v1.admitted IS 'Day of admission.';
+COMMENT ON COLUMN research.admission_v1.discharged IS 'Day of discharge; NULL while the patient is in hospital.';
+COMMENT ON COLUMN research.admission_v1.diagnosis_code IS 'Main diagnosis, ICD-10, with the point (I21.9); NULL when the custodian has none.';
+COMMENT ON COLUMN research.admission_v1.as_of IS 'The day whose state of the source this is.';
+COMMENT ON COLUMN research.admission_v1.run_id IS 'The night with which the content was loaded.';
+
+CREATE OR REPLACE VIEW research.dispensing_v1 WITH (security_barrier) AS
+SELECT d.custodian, x.record_pseudonym, x.dispensed, x.atc_code, x.quantity, d.as_of, d.run_id
+  FROM content.current_delivery AS c
+  JOIN content.content_delivery AS d USING (delivery_id)
+  JOIN content.dispensing AS x USING (delivery_id);
+
+COMMENT ON VIEW research.dispensing_v1 IS 'Dispensed prescriptions, of each custodian''s current content.';
+COMMENT ON COLUMN research.dispensing_v1.custodian IS 'The custodian that told of the dispensing.';
+COMMENT ON COLUMN research.dispensing_v1.record_pseudonym IS 'The customer, under the pseudonym that the links use.';
+COMMENT ON COLUMN research.dispensing_v1.dispensed IS 'Day on which the prescription was filled.';
+COMMENT ON COLUMN research.dispensing_v1.atc_code IS 'Drug, Anatomical Therapeutic Chemical code.';
+COMMENT ON COLUMN research.dispensing_v1.quantity IS 'Units dispensed; NULL when the custodian has none.';
+COMMENT ON COLUMN research.dispensing_v1.as_of IS 'The day whose state of the source this is.';
+COMMENT ON COLUMN research.dispensing_v1.run_id IS 'The night with which the content was loaded.';
+
+CREATE OR REPLACE VIEW research.diagnosis_group_v1 WITH (security_barrier) AS
+SELECT g.code, g.label FROM content.diagnosis_group AS g;
+
+COMMENT ON VIEW research.diagnosis_group_v1 IS 'Groups of diagnoses: join with left(diagnosis_code, 3) = code.';
+COMMENT ON COLUMN research.diagnosis_group_v1.code IS 'First three characters of an ICD-10 code.';
+COMMENT ON COLUMN research.diagnosis_group_v1.label IS 'What a reader calls the group.';
+
+-- Where one count of rejected rows is hidden, the counts from which it could be had by subtraction are hidden too.
+CREATE OR REPLACE VIEW research.data_quality_v1 WITH (security_barrier) AS
+WITH told AS (
+    SELECT r.run_id, r.project, r.as_of, c.key AS custodian,
+           (c.value ->> 'extracted')::bigint AS extracted, (c.value ->> 'rejected')::bigint AS rejected,
+           (c.value ->> 'delivered')::bigint AS delivered,
+           coalesce(c.value -> 'rejected_by_rule', '{}') AS by_rule
+      FROM linkage.link_run AS r, jsonb_each(coalesce(r.counts -> 'custodians', '{}')) AS c
+     WHERE r.status = 'published'),
+marked AS (
+    SELECT told.*, rejected BETWEEN 1 AND 9 OR EXISTS (
+               SELECT FROM jsonb_each_text(by_rule) AS b WHERE b.value::bigint BETWEEN 1 AND 9) AS small_inside
+      FROM told),
+counted AS (
+    SELECT run_id, project, as_of, custodian, 'extracted' AS measure, NULL AS rule, extracted AS count, small_inside AS hidden
+      FROM marked
+    UNION ALL
+    SELECT run_id, project, as_of, custodian, 'rejected', NULL, rejected, small_inside FROM marked
+    UNION ALL
+    SELECT run_id, project, as_of, custodian, 'delivered', NULL, delivered, false FROM marked
+    UNION ALL
+    SELECT run_id, project, as_of, custodian, 'rejected_by_rule', b.key, b.value::bigint, false
+      FROM marked, jsonb_each_text(by_rule) AS b)
+SELECT run_id, project, as_of, custodian, measure, rule,
+       CASE WHEN hidden OR count BETWEEN 1 AND 9 THEN NULL ELSE count END AS row_count,
+       hidden OR count BETWEEN 1 AND 9 AS suppressed
+  FROM counted WHERE count IS NOT NULL;
+
+COMMENT ON VIEW research.data_quality_v1 IS
+    'What happened to the custodians'' rows on the way to the links, by published run; counts under 10 are suppressed.';
+COMMENT ON COLUMN research.data_quality_v1.run_id IS 'The published run.';
+COMMENT ON COLUMN research.data_quality_v1.project IS 'Linkage project.';
+COMMENT ON COLUMN research.data_quality_v1.as_of IS 'The day whose state of the source was read.';
+COMMENT ON COLUMN research.data_quality_v1.custodian IS 'Whose rows were counted.';
+COMMENT ON COLUMN research.data_quality_v1.measure IS 'extracted, rejected, delivered, or rejected_by_rule (a row may break several rules).';
+COMMENT ON COLUMN research.data_quality_v1.rule IS 'Code of the field rule, for rejected_by_rule; else NULL.';
+COMMENT ON COLUMN research.data_quality_v1.row_count IS 'Number of rows; NULL when suppressed. Zero is shown: it describes nobody.';
+COMMENT ON COLUMN research.data_quality_v1.suppressed IS 'True when the count is 1 to 9, or would let such a count be computed.';
