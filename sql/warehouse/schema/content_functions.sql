@@ -43,6 +43,7 @@ BEGIN
        AND d.custodian = v_custodian AND d.delivery_id NOT IN (v_delivery_id, coalesce(v_current.delivery_id, 0));
     DELETE FROM content.dispensing AS a USING content.content_delivery AS d WHERE d.delivery_id = a.delivery_id
        AND d.custodian = v_custodian AND d.delivery_id NOT IN (v_delivery_id, coalesce(v_current.delivery_id, 0));
+    ANALYZE content.admission, content.dispensing;
     INSERT INTO content.current_delivery (custodian, delivery_id) VALUES (v_custodian, v_delivery_id)
     ON CONFLICT (custodian) DO UPDATE SET delivery_id = excluded.delivery_id;
     status := 'loaded';
