@@ -6,8 +6,11 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from numba.core.errors import NumbaError
 
+from linkage_core.linkage_unit import popcount_intrinsics
 from linkage_core.linkage_unit.kernel_compilation import CompiledKernel, default_threads, run_in_chunks
 
 PROGRAM = (
@@ -70,3 +73,18 @@ def test_the_failure_of_a_chunk_is_raised():
 
 def test_the_default_is_at_least_one_thread():
     assert default_threads() >= 1
+
+
+@pytest.mark.parametrize("intrinsic", ["shared_bits", "prefetch_row"])
+def test_the_number_of_words_must_be_a_constant(intrinsic):
+    rows, ask = np.zeros((1, 8), np.uint64), getattr(popcount_intrinsics, intrinsic)
+
+    def ask_for_one_row(rows, words):
+        ask(rows, 0, words)
+
+    def ask_for_two_rows(rows, words):
+        ask(rows, 0, rows, 0, words)
+
+    kernel = CompiledKernel(ask_for_two_rows if intrinsic == "shared_bits" else ask_for_one_row)
+    with pytest.raises(NumbaError, match="words must be a constant"):
+        kernel(rows, 8)
