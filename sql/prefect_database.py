@@ -1,4 +1,7 @@
-"""Prefect's own role and database on the warehouse's server: it shares nothing with the warehouse. Zone: coordinator."""
+"""Prefect's own role and database on the warehouse's server; it shares nothing with the warehouse.
+
+Zone: coordinator.
+"""
 
 from __future__ import annotations
 

@@ -17,6 +17,8 @@ from linkage_core.protocol.key_files import format_key_file
 CHECKOUT = Path(__file__).resolve().parents[2]
 # Numbers that no distribution hands out; the demo needs no entry in /etc/passwd and leaves none.
 _USER_NUMBERS = {"hospital": 61001, "pharmacy": 61002, "linkage-unit": 61003, "prefect": 61004}
+# A group for each custodian's part of the exchange: the custodian, who writes it, and the linkage unit, who reads.
+_EXCHANGE_GROUPS = {"hospital": 61021, "pharmacy": 61022}
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,13 @@ class SystemUser:
     """An operating-system user by number; None is whoever runs the demo."""
 
     number: int | None
+    groups: tuple[int, ...] = ()
 
     def popen_arguments(self) -> dict[str, Any]:
         """What :class:`subprocess.Popen` needs to become this user."""
         if self.number is None:
             return {}
-        return {"user": self.number, "group": self.number, "extra_groups": []}
+        return {"user": self.number, "group": self.number, "extra_groups": list(self.groups)}
 
     def own(self, path: Path, mode: int, group: int | None = None) -> None:
         """Give ``path`` to this user (and a group), with ``mode``."""
@@ -65,8 +68,14 @@ def choose_users() -> tuple[dict[str, SystemUser], str]:
             nobody,
             f"one operating-system user for all parties ({sys.prefix} or its Python is closed to others)",
         )
-    users = {name: SystemUser(number) for name, number in _USER_NUMBERS.items()}
+    users = {name: SystemUser(number, _groups_of(name)) for name, number in _USER_NUMBERS.items()}
     return users, f"an operating-system user for each party ({', '.join(map(str, _USER_NUMBERS.values()))})"
+
+
+def _groups_of(name: str) -> tuple[int, ...]:
+    if name == "linkage-unit":
+        return tuple(_EXCHANGE_GROUPS.values())
+    return (_EXCHANGE_GROUPS[name],) if name in _EXCHANGE_GROUPS else ()
 
 
 def _may_run_our_code(user: int) -> bool:
@@ -80,7 +89,7 @@ def _may_run_our_code(user: int) -> bool:
             cwd="/",
             env={
                 "HOME": "/nonexistent",
-                "PREFECT_HOME": "/tmp/nightlink-none",
+                "PREFECT_HOME": "/nonexistent",
                 "PYTHONDONTWRITEBYTECODE": "1",
             },  # noqa: S108
             capture_output=True,
@@ -111,7 +120,7 @@ def write_private(party: Party, relative: str, text: str) -> Path:
     return path
 
 
-def make_exchange(root: Path, custodians: list[Party], linkage_unit: Party) -> Path:
+def make_exchange(root: Path, custodians: list[Party]) -> Path:
     """The exchange: each custodian writes its own folder, the linkage unit reads both, nobody else anything."""
     exchange = root / "exchange"
     exchange.mkdir()
@@ -119,7 +128,7 @@ def make_exchange(root: Path, custodians: list[Party], linkage_unit: Party) -> P
     for party in custodians:
         folder = exchange / party.name
         folder.mkdir()
-        party.user.own(folder, 0o2750, linkage_unit.user.number)
+        party.user.own(folder, 0o2750, _EXCHANGE_GROUPS[party.name])
     return exchange
 
 
@@ -205,7 +214,8 @@ def write_night(root: Path, custodians: list[Party], linkage_unit: Party) -> Pat
     for party, zone in [*((c, "custodian") for c in custodians), (linkage_unit, "linkage_unit")]:
         blocks += ["[[parties]]", f'name = "{party.name.replace("-", "_")}"', f'zone = "{zone}"']
         blocks += [f'settings_file = "{party.settings_file}"', f'home = "{party.home}"']
-        blocks += [] if party.user.number is None else [f"user = {party.user.number}"]
+        if party.user.number is not None:
+            blocks += [f"user = {party.user.number}", f"groups = {list(party.user.groups)}"]
         blocks += [""]
     path = root / "night.toml"
     path.write_text("\n".join(blocks), encoding="utf-8")

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from sql.warehouse.login_roles import FIXED_ROLES, content_role, install_warehouse
-
 from deployments.demo.parties import (
     CustodianKeys,
     Party,
@@ -37,6 +35,7 @@ from linkage_core.evaluation.synthetic_people import PeopleParameters, generate_
 from sql.custodian.source_creation import create_source
 from sql.prefect_database import create_prefect_database
 from sql.servers import PostgresServer
+from sql.warehouse.login_roles import FIXED_ROLES, content_role, install_warehouse
 from tasks.coordinator.settings import PartySettings
 
 CUSTODIANS = ("hospital", "pharmacy")
@@ -62,6 +61,11 @@ class DemoWorld:
     separation: str
     seconds: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def party_names(self) -> tuple[str, ...]:
+        """The parties that have a worker."""
+        return (*CUSTODIANS, "linkage-unit")
+
     def party_settings(self, name: str) -> PartySettings:
         """How to start the party's process."""
         party = self.parties[name]
@@ -72,6 +76,7 @@ class DemoWorld:
             settings_file=party.settings_file,
             home=party.home,
             user=party.user.number,
+            groups=party.user.groups,
         )
 
 
@@ -145,14 +150,10 @@ def _fill_sources(
 
 
 def _write_parties(
-    root: Path,
-    parties: dict[str, Party],
-    source_urls: dict[str, str],
-    warehouse_url: str,
-    passwords: WarehousePasswords,
+    root: Path, parties: dict[str, Party], source_urls: dict[str, str], warehouse_urls: dict[str, str]
 ) -> dict[str, CustodianKeys]:
     custodians, unit = [parties[name] for name in CUSTODIANS], parties["linkage-unit"]
-    protocol, exchange = copy_protocol(root), make_exchange(root, custodians, unit)
+    protocol, exchange = copy_protocol(root), make_exchange(root, custodians)
     linkage_key = secrets.token_bytes(32)
     keys = {name: draw_keys(linkage_key) for name in CUSTODIANS}
     separate = unit.user.number is not None

@@ -35,6 +35,7 @@ def party_environment(party: PartySettings) -> dict[str, str]:
     return {
         SETTINGS_VARIABLE[party.zone]: str(party.settings_file),
         "HOME": str(party.home),
+        "TMPDIR": str(party.home),  # Prefect keeps run files there, closed to the other users
         "NUMBA_CACHE_DIR": str(party.home / "numba"),
         "GX_ANALYTICS_ENABLED": "false",
         "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -100,7 +101,7 @@ def _run_party(party: PartySettings, as_of: str, deadline_s: float, announce: An
 def _other_user(party: PartySettings) -> dict[str, object]:
     if party.user is None or party.user == os.geteuid():
         return {}
-    return {"user": party.user, "group": party.group or party.user, "extra_groups": []}
+    return {"user": party.user, "group": party.user, "extra_groups": list(party.groups)}
 
 
 def _kill_group(leader: int) -> None:

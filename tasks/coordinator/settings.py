@@ -19,8 +19,8 @@ class PartySettings(Settings):
     settings_file: SettingsPath
     home: SettingsPath
     user: Annotated[int, Field(ge=1)] | None = None
-    group: Annotated[int, Field(ge=1)] | None = None
-    """Operating-system user and group by number; None runs the party as the caller."""
+    groups: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """Operating-system user (its group has the same number) and further groups; no user runs it as the caller."""
 
 
 class NightSettings(Settings):

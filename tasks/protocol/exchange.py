@@ -19,7 +19,7 @@ from linkage_core.errors import NightlinkError
 MANIFEST_NAME = "manifest.json"
 MANIFEST_MAX_BYTES = 1 << 20
 _SEQUENCE = re.compile(r"^[0-9]{6}$")
-# Readable for the group, which in a deployment with separate users is the linkage unit's alone.
+# Readable for the group of that part of the exchange: its custodian and the linkage unit.
 _FOLDER_MODE, _FILE_MODE = 0o2750, 0o640
 
 

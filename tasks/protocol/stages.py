@@ -85,12 +85,13 @@ def _announced(name: str, function: Callable[P, R]) -> Callable[P, R]:
 
 
 def announce(line: str) -> None:
-    """One plain line of progress on standard error: stage, outcome, counts; never a value."""
-    print(line, file=sys.stderr, flush=True)
+    """One plain line of progress, to Prefect's log or standard error: stage, outcome, counts; never a value."""
     if inside_flow_run():
         from prefect.logging import get_run_logger
 
         get_run_logger().info(line)
+    else:
+        print(line, file=sys.stderr, flush=True)
 
 
 def peak_memory_mib() -> int:
