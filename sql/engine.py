@@ -115,7 +115,7 @@ def make_engine(url: str | URL, *, deadline_s: float, application_name: str) -> 
 def _postgresql_url(url: str | URL) -> URL:
     try:
         parsed = make_url(url)
-    except SQLAlchemyError:
+    except (SQLAlchemyError, ValueError):
         parsed = None
     if parsed is None or parsed.get_backend_name() != "postgresql":
         raise NightlinkError(

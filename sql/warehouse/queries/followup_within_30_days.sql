@@ -43,10 +43,11 @@ SELECT code AS diagnosis_group, label AS diagnosis,
        CASE WHEN NOT suppressed THEN n END AS discharged_patients,
        CASE WHEN NOT suppressed THEN k END AS followed_up,
        CASE WHEN NOT suppressed THEN p END AS share,
-       CASE WHEN NOT suppressed
-            THEN greatest(0, (p + z2n / 2 - z * sqrt(p * (1 - p) / n + z2n / (4 * n))) / (1 + z2n)) END AS share_low,
-       CASE WHEN NOT suppressed
-            THEN least(1, (p + z2n / 2 + z * sqrt(p * (1 - p) / n + z2n / (4 * n))) / (1 + z2n)) END AS share_high,
+       -- At the ends the interval's bound is 0 or 1 exactly; rounding must not say otherwise.
+       CASE WHEN suppressed THEN NULL WHEN k = 0 THEN 0::double precision
+            ELSE ((p + z2n / 2 - z * sqrt(p * (1 - p) / n + z2n / (4 * n))) / (1 + z2n)) END AS share_low,
+       CASE WHEN suppressed THEN NULL WHEN k = n THEN 1::double precision
+            ELSE ((p + z2n / 2 + z * sqrt(p * (1 - p) / n + z2n / (4 * n))) / (1 + z2n)) END AS share_high,
        suppressed
   FROM shared
  ORDER BY diagnosis_group;
