@@ -19,7 +19,6 @@ from linkage_core.errors import NightlinkError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 DEFAULT_PEOPLE = 20_000
-DEFAULT_NIGHT = "2026-03-31"
 
 
 @app.command()
@@ -28,7 +27,7 @@ def demo(
         Path | None, typer.Option("--people", help="a folder with a.parquet, b.parquet and truth.parquet")
     ] = None,
     count: Annotated[int, typer.Option("--count", min=100, help="people a side to generate")] = DEFAULT_PEOPLE,
-    as_of: Annotated[str, typer.Option("--as-of", help="the night's date")] = DEFAULT_NIGHT,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="the date; else one that suits the people")] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="stop when the figures are printed")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the figures as one JSON")] = None,
     keep: Annotated[Path | None, typer.Option("--keep", help="copy logs and report to this new folder")] = None,
@@ -39,7 +38,7 @@ def demo(
     from tasks.protocol.nights import parse_as_of
 
     _refuse_bad_arguments(json_file, keep)
-    night = parse_as_of(as_of)
+    night = None if as_of is None else parse_as_of(as_of)
     _stop_on_signals()
     try:
         with demo_folder() as root, ExitStack() as stack:
@@ -60,19 +59,20 @@ def demo(
 
 
 def play_night(
-    root: Path, stack: ExitStack, people_folder: Path | None, count: int, night: date, deadline_s: float
+    root: Path, stack: ExitStack, people_folder: Path | None, count: int, night: date | None, deadline_s: float
 ) -> dict[str, Any]:
     """Set the stage, run the night through Prefect, compare with the truth, print; returns the figures."""
     from deployments.demo import prefect_night
     from deployments.demo.printing import print_figures
     from deployments.demo.processes import DemoProcesses
-    from deployments.demo.stage_setting import choose_people, set_stage
+    from deployments.demo.stage_setting import choose_night, choose_people, set_stage
 
     seconds: dict[str, float] = {}
     with _timed("people", seconds):
         people = choose_people(people_folder, count)
         for note in people.notes:
             _say(note)
+        night = night or choose_night(people)
     with _timed("servers and sources", seconds):
         world = set_stage(root, people, night, stack, _say)
     processes = DemoProcesses(root)

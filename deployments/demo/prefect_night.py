@@ -234,7 +234,7 @@ def _night_failed(client, as_of: str) -> NightlinkError:  # noqa: ANN001
     failed = [
         f"{flow_runs[t.flow_run_id].name}, {t.name}: {t.state.message}"
         for t in tasks
-        if t.state and t.state.is_failed() and not t.name.startswith(("hospital", "pharmacy", "linkage"))
+        if t.state and t.state.is_failed() and not flow_runs[t.flow_run_id].name.startswith("night ")
     ]
     failed = failed or [
         f"{r.name}: {r.state.message}"

@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from deployments.demo.parties import (
     CustodianKeys,
     Party,
@@ -86,6 +90,18 @@ def choose_people(folder: Path | None, count: int) -> People:
         return load_people(folder)
     made = generate_people(PeopleParameters(people_per_side=count), SEED)
     return people_from_tables(made.side_a, made.side_b, made.truth)
+
+
+def choose_night(people: People) -> date:
+    """The night's date: 31 March 2026, or later where the people are of a later time than that.
+
+    A birth after the night breaks a rule, as it should; a set of people simulated for 2030 needs a night of its
+    own time. The newest 0.5% of the dates do not count: they are slips of the key.
+    """
+    dates = pc.drop_null(pa.chunked_array([*people.hospital["dob"].chunks, *people.pharmacy["dob"].chunks]))
+    years = np.sort(pc.utf8_slice_codeunits(dates.filter(pc.match_substring_regex(dates, "^[12][0-9]{7}$")), 0, 4))
+    newest = int(years[int(0.995 * (len(years) - 1))]) if len(years) else 0
+    return date(max(2026, newest + 1), 3, 31)
 
 
 def set_stage(root: Path, people: People, as_of: date, stack: ExitStack, announce: Announce) -> DemoWorld:

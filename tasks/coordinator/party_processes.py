@@ -14,6 +14,7 @@ from pathlib import Path
 
 from linkage_core.errors import NightlinkError
 from tasks.coordinator.settings import PartySettings
+from tasks.protocol.code_version import code_version
 from tasks.protocol.zones import SETTINGS_VARIABLE
 
 PARTY_COMMANDS = {"custodian": ("custodian", "deliver"), "linkage_unit": ("linkage-unit", "link")}
@@ -36,7 +37,7 @@ def party_environment(party: PartySettings) -> dict[str, str]:
         SETTINGS_VARIABLE[party.zone]: str(party.settings_file),
         "HOME": str(party.home),
         "TMPDIR": str(party.home),  # Prefect keeps run files there, closed to the other users
-        "NUMBA_CACHE_DIR": str(party.home / "numba"),
+        "NUMBA_CACHE_DIR": str(party.home / "numba" / code_version()),  # numba overlooks changes in imported code
         "GX_ANALYTICS_ENABLED": "false",
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",

@@ -84,9 +84,8 @@ def deliver_encodings(encoded: EncodedDelivery, night: date, site: CustodianSite
     parts = tuple(_write_parts(encoded.records, folder, site))
     manifest = _describe(encoded, parts, night, sequence, site)
     write_file(folder, MANIFEST_NAME, seal_manifest(manifest, site.signing_key))
-    announce(
-        f"records delivered: {len(encoded.records)}, sequence {sequence}, signer {public_key_hex(site.signing_key)[:16]}"
-    )
+    signer = public_key_hex(site.signing_key)[:16]
+    announce(f"records delivered: {len(encoded.records)}, sequence {sequence}, signer {signer}")
 
 
 def _write_parts(records: EncodedRecords, folder: DeliveryFolder, site: CustodianSite) -> Iterator[PartEntry]:

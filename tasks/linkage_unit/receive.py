@@ -97,7 +97,7 @@ def _check_place(manifest: DeliveryManifest, folder: DeliveryFolder, unit: Linka
     if manifest.sequence != folder.sequence or manifest.row_count > unit.settings.max_delivery_rows:
         raise NightlinkError(
             "E-DLV-FOREIGN",
-            found=f"a manifest of sequence {manifest.sequence} with {manifest.row_count} rows in folder {folder.sequence}",
+            found=f"sequence {manifest.sequence} with {manifest.row_count} rows in the folder of {folder.sequence}",
             expected=f"its own sequence number and at most {unit.settings.max_delivery_rows} rows",
             remedy="The delivery is refused; the custodian must deliver again.",
         )
