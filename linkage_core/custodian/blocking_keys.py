@@ -27,6 +27,8 @@ from linkage_core.protocol.encoded_records import NULL_BLOCKING_VALUE
 from linkage_core.protocol.linkage_protocol import BlockingPart, BlockingPass
 
 _LENGTH_BYTES = 2
+_LETTERS = re.compile("[a-z]+")
+_HOUSE_NUMBER = re.compile(r"(?:^| )0*([0-9]+)[a-z]?(?: |$)")
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,13 @@ class CodedColumn:
 
 def soundex(name: str) -> str | None:
     """Letter and three digits; None for a name without a letter. Digits in it are skipped."""
-    letters = "".join(re.findall("[a-z]+", name))
+    letters = name if name.isalpha() else "".join(_LETTERS.findall(name))
     return jellyfish.soundex(letters) if letters else None
 
 
 def house_number(street: str) -> str | None:
     """The first number that stands alone or with one letter, without leading zeros; None if none does."""
-    found = re.search(r"(?:^| )0*([0-9]+)[a-z]?(?: |$)", street)
+    found = _HOUSE_NUMBER.search(street)
     return found[1] if found else None
 
 

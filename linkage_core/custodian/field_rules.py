@@ -188,15 +188,15 @@ def _check_field(
     """The field's breaches, and the rows in which it is missing without breaking a rule."""
     indices, raw = distinct_values(batch, spec.name)
     check = _kind_check(spec, source_format, as_of)
-    normalise = value_normaliser(spec.kind, source_format)
+    normalise = value_normaliser(spec.kind, source_format) if spec.name in REQUIRED_FIELDS else None
     faults: list[str | None] = []
     absent = []
     for value in raw:
         fault = _text_fault(value)
-        text = "" if fault else value.decode("utf-8")
-        fault = fault or check(fold_to_ascii(text))
+        if fault is None and check is not None:
+            fault = check(fold_to_ascii(value.decode("utf-8")))
         faults.append(fault)
-        absent.append(spec.name in REQUIRED_FIELDS and fault is None and normalise(text) is None)
+        absent.append(normalise is not None and fault is None and normalise(value.decode("utf-8")) is None)
     return _breaches_of_values(spec.name, indices, faults), np.array([*absent, True])[indices]
 
 
@@ -211,15 +211,15 @@ def _text_fault(value: bytes) -> str | None:
     return "R-TOO-LONG" if length > MAX_RAW_CHARS else None
 
 
-def _kind_check(spec: FieldSpec, source_format: SourceFormat, as_of: dt.date | None) -> Check:
-    """The rule that folded text of this kind of field breaks, if any."""
+def _kind_check(spec: FieldSpec, source_format: SourceFormat, as_of: dt.date | None) -> Check | None:
+    """What tells the rule that folded text breaks, for kinds of field that have one."""
     if spec.kind == "date":
         patterns = compile_date_formats(source_format)
         return lambda folded: parse_birth_date(folded, patterns, source_format, as_of).broken_rule
     if spec.kind == "sex":
         codes = folded_sex_codes(source_format)
         return lambda folded: None if folded in codes or stands_for_missing(folded) else "R-SEX-CODE"
-    return lambda folded: None
+    return None
 
 
 def _breaches_of_values(name: str, indices: npt.NDArray[np.intp], faults: list[str | None]) -> list[_Breach]:

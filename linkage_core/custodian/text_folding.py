@@ -31,6 +31,7 @@ MISSING_WORDS = words(
 )
 """Squashed words (letters and digits only) that mean *missing* in any field."""
 
+_LETTERS_AND_DIGITS = re.compile("[a-z0-9]+")
 _NOT_APPLICABLE = re.compile(r"#?n[/.\\]a\.?")
 """n/a, n.a., #n/a. Plain `na` is left alone: it is a surname."""
 
@@ -48,17 +49,18 @@ def fold_to_ascii(text: str) -> str:
         composed = unicodedata.normalize("NFKC", text)[:MAX_RAW_CHARS]
         kept = (char for char in composed if unicodedata.category(char) not in _DROPPED_CATEGORIES)
         text = anyascii("".join(kept))
-    return text[:MAX_RAW_CHARS].translate(_CONTROL_CHARACTERS).strip().lower()
+    text = text[:MAX_RAW_CHARS]
+    return (text if text.isprintable() else text.translate(_CONTROL_CHARACTERS)).strip().lower()
 
 
 def split_words(folded: str) -> list[str]:
     """Runs of letters and digits; an apostrophe joins what it stands between."""
-    return re.findall("[a-z0-9]+", folded.replace("'", "").replace("`", ""))
+    return _LETTERS_AND_DIGITS.findall(folded.replace("'", "").replace("`", ""))
 
 
 def squash(folded: str) -> str:
     """Only the letters and digits of folded text."""
-    return "".join(re.findall("[a-z0-9]+", folded))
+    return folded if folded.isalnum() else "".join(_LETTERS_AND_DIGITS.findall(folded))
 
 
 def stands_for_missing(folded: str) -> bool:

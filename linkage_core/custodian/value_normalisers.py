@@ -77,6 +77,8 @@ _PLACEHOLDER_MAILBOXES = MISSING_WORDS | words(
 )
 _PLACEHOLDER_NUMBERS = frozenset({"1234567890", "0123456789", "123456789"})
 
+_PO_BOX = re.compile(r"\b(?:p o|post office) box\b")
+_BRACKETS = re.compile(r"\([^)]*\)")
 _EMAIL = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~.-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}")
 _NORTH_AMERICAN = re.compile(r"(?:\+?1[ .-]*)?\(?([2-9][0-9]{2})\)?[ .-]*([2-9][0-9]{2})[ .-]*([0-9]{4})")
 
@@ -132,7 +134,7 @@ def normalise_name(folded: str) -> str | None:
 
 
 def _name_words(folded: str) -> list[str]:
-    kept = split_words(re.sub(r"\([^)]*\)", " ", folded)) or split_words(folded)
+    kept = split_words(_BRACKETS.sub(" ", folded)) or split_words(folded)
     while len(kept) > 1 and kept[0] in _TITLES:
         kept = kept[1:]
     while len(kept) > 1 and kept[-1] in _GENERATIONS:
@@ -153,10 +155,11 @@ def normalise_text(folded: str) -> str | None:
         return None
     whole = [word[:MAX_TOKEN_CHARS] for word in split_words(folded) if word != "and"]
     short = " ".join(_STREET_WORDS.get(word, word) for word in whole)
-    text = re.sub(r"\b(?:p o|post office) box\b", "po box", short)
+    text = _PO_BOX.sub("po box", short)
     if len(text) > MAX_TEXT_CHARS:
         text = text[: MAX_TEXT_CHARS + 1].rpartition(" ")[0]
-    return None if squash(folded) in _PLACEHOLDER_TEXTS or squash(text) in _EMPTY_TEXTS else text
+    placeholder = squash(folded) in _PLACEHOLDER_TEXTS or text.replace(" ", "") in _EMPTY_TEXTS
+    return None if placeholder else text
 
 
 def normalise_postcode(folded: str) -> str | None:
