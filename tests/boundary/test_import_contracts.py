@@ -20,8 +20,16 @@ PLANTED = [
     ("linkage_core/linkage_unit/dice_kernels.py", "def f():\n    import prefect", "The core is pure"),
     ("tasks/linkage_unit/block.py", "import tasks.custodian.encode", "cannot reach a custodian's"),
     ("flows/coordinator/coordinate_night.py", "import sql.custodian.source", "cannot reach a custodian's"),
-    ("tasks/custodian/encode.py", "import linkage_core.linkage_unit.dice_kernels", "cannot reach the linkage unit's"),
-    ("tasks/linkage_unit/score.py", "import linkage_core.evaluation.linkage_quality", "imports the evaluation"),
+    (
+        "tasks/custodian/encode.py",
+        "import linkage_core.linkage_unit.dice_kernels",
+        "cannot reach the linkage unit's",
+    ),
+    (
+        "tasks/linkage_unit/score.py",
+        "import linkage_core.evaluation.linkage_quality",
+        "imports the evaluation",
+    ),
     ("tasks/custodian/extract.py", "import psycopg2", "Only sql/ imports"),
     ("tasks/linkage_unit/receive.py", "import great_expectations", "Only the expectations"),
 ]
@@ -36,7 +44,12 @@ def _copy_of_the_code(folder: Path) -> Path:
 
 def _lint(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as main; main()", "--no-cache"],
+        [
+            sys.executable,
+            "-c",
+            "from importlinter.cli import lint_imports_command as main; main()",
+            "--no-cache",
+        ],
         cwd=folder,
         env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin", "COLUMNS": "200"},
         capture_output=True,
@@ -56,10 +69,14 @@ def test_all_contracts_hold(tmp_path: Path) -> None:
     assert "0 broken" in outcome.stdout
 
 
-@pytest.mark.parametrize(("file", "line", "contract"), PLANTED, ids=[f"{f}:{n}" for n, (f, _, _) in enumerate(PLANTED)])
+@pytest.mark.parametrize(
+    ("file", "line", "contract"), PLANTED, ids=[f"{f}:{n}" for n, (f, _, _) in enumerate(PLANTED)]
+)
 def test_a_planted_violation_is_caught(tmp_path: Path, file: str, line: str, contract: str) -> None:
     target = _copy_of_the_code(tmp_path) / file
     target.write_text((target.read_text() if target.exists() else "") + f"\n{line}\n")
     outcome = _lint(tmp_path)
     assert outcome.returncode != 0
-    assert any(contract in line for line in _broken(outcome.stdout)), outcome.stdout[-3000:] + outcome.stderr[-500:]
+    assert any(contract in line for line in _broken(outcome.stdout)), (
+        outcome.stdout[-3000:] + outcome.stderr[-500:]
+    )
