@@ -18,6 +18,7 @@ from sqlalchemy import Engine, text
 from linkage_core.errors import NightlinkError
 from sql.copy_rows import CopyValue, copy_rows
 from sql.statements import load_statements
+from sql.warehouse.migrate import check_schema_version
 from sql.warehouse.transactions import warehouse_transaction
 
 AdmissionRow = tuple[str, date, date | None, str | None]
@@ -79,10 +80,12 @@ def load_content(
     ------
     NightlinkError
         E-RUN-FENCED when content of a later day is there; E-INPUT for rows without a pseudonym, date or code;
-        E-WH-SCHEMA for a table that the role may not load; E-WH-UNAVAILABLE.
+        E-WH-SCHEMA for a table that the role may not load, or a warehouse of another version;
+        E-WH-UNAVAILABLE.
     """
     _check_tables(tables)
     with warehouse_transaction(engine, doing="loading content") as connection:
+        check_schema_version(connection)
         connection.execute(text(_statements()["empty_staging"]))
         rows, digest = {}, hashlib.sha256()
         for table in sorted(tables):

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from linkage_core.errors import NightlinkError
 from sql.engine import driver_connection
 from sql.statements import load_statements
+from sql.warehouse.migrate import check_schema_version
 from sql.warehouse.transactions import warehouse_errors, warehouse_transaction
 
 RunStatus = Literal["running", "published", "failed"]
@@ -96,9 +97,11 @@ def begin_run(engine: Engine, description: RunDescription) -> LedgerRun:
     Raises
     ------
     NightlinkError
-        E-RUN-FENCED when a later day is published; E-INPUT when the run id belongs to another night.
+        E-RUN-FENCED when a later day is published; E-INPUT when the run id belongs to another night;
+        E-WH-SCHEMA when the warehouse is not of this version.
     """
     with warehouse_transaction(engine, doing="beginning a run") as connection:
+        check_schema_version(connection)
         connection.execute(text(_statements()["begin_run"]), asdict(description))
         run = find_run(connection, description.run_id)
     if run is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from warehouse_nights import Warehouse
+from warehouse_nights import Nights, Warehouse, day, load
 
 from linkage_core.errors import NightlinkError
 from sql.engine import make_engine
@@ -154,3 +154,18 @@ def test_functions_that_run_as_the_owner_pin_their_search_path(warehouse: Wareho
         " AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)"
     )
     assert loose == []
+
+
+def test_no_night_and_no_content_enters_a_warehouse_of_another_version(
+    nights: Nights, warehouse: Warehouse
+) -> None:
+    nights.begin("n1")
+    warehouse.as_superuser(
+        "INSERT INTO warehouse.migration (number, title, sha256) VALUES (999, 'x', repeat('0', 64))"
+    )
+    try:
+        for act in (lambda: nights.begin("n2", day(1)), lambda: load(warehouse, "hospital", [])):
+            with pytest.raises(NightlinkError, match="E-WH-SCHEMA"):
+                act()
+    finally:
+        warehouse.as_superuser("DELETE FROM warehouse.migration WHERE number = 999")
