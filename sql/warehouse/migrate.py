@@ -176,7 +176,7 @@ def _recorded(connection: Connection, name: str) -> dict[int | str, str]:
 
 
 def _check_unedited(recorded: dict[int | str, str], shipped: Sequence[Migration]) -> None:
-    known = {migration.number: migration.sha256 for migration in shipped}
+    known: dict[int | str, str] = {migration.number: migration.sha256 for migration in shipped}
     if max(recorded, default=0) not in known and recorded:
         raise _wrong_version(f"a warehouse at migration {len(recorded)}", f"at most migration {len(shipped)}")
     edited = [str(number) for number, sha256 in recorded.items() if known.get(number) != sha256]
