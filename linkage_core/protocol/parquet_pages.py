@@ -2,8 +2,8 @@
 
 A Parquet file states its sizes twice: in the footer, which the reader can check, and in each page's own
 header, which native decoders believe before they have seen a byte of data: 300 bytes may claim a page of
-2 GiB or of 10^9 values (apache/arrow issue 49955). So the headers are walked here first, in Thrift's compact
-protocol and in the one shape that the wire format uses; nothing is allocated for what a header claims.
+2 GiB or of 10^9 values (apache/arrow issue 49955). So the headers are walked here first, and only the one shape
+that the wire format uses is let through.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from linkage_core.errors import NightlinkError
+from linkage_core.protocol.thrift_compact import CompactError, Kind, Value, read_struct
 
-_STOP, _I32, _STRUCT = 0, 5, 12
-_EMPTY_STRUCT = bytes([_STOP])
-_MAX_VARINT_BYTES = 5
-_DATA_PAGE, _PLAIN, _RLE = 0, 0, 3
-# Field numbers of PageHeader and DataPageHeader in parquet.thrift.
+# Field numbers of PageHeader and DataPageHeader, and values of their enumerations, in parquet.thrift.
 _TYPE, _UNCOMPRESSED, _COMPRESSED, _CRC, _DATA_PAGE_HEADER = 1, 2, 3, 4, 5
 _NUM_VALUES, _ENCODING, _DEFINITION_ENCODING, _REPETITION_ENCODING, _STATISTICS = 1, 2, 3, 4, 5
+_DATA_PAGE = Value(Kind.I32, 0)
+_PLAIN_WITH_RLE_LEVELS = [Value(Kind.I32, 0), Value(Kind.I32, 3), Value(Kind.I32, 3)]
+# pyarrow writes an empty struct even where it was told to keep no statistics.
+_NO_STATISTICS = (None, Value(Kind.STRUCT, {}))
 
 
 @dataclass(frozen=True)
@@ -75,76 +76,35 @@ def walk_pages(data: bytes, start: int, length: int) -> PageTotals:
 
 
 def _read_page(data: bytes, position: int, end: int) -> _Page:
-    header, inner, body_start = _read_header(data, position, end)
-    encodings = (inner.get(_ENCODING), inner.get(_DEFINITION_ENCODING), inner.get(_REPETITION_ENCODING))
-    if header.get(_TYPE) != _DATA_PAGE or encodings != (_PLAIN, _RLE, _RLE):
-        raise format_error("a page of another kind or encoding", "plain data pages, version 1")
-    sizes = (inner.get(_NUM_VALUES, 0), header.get(_COMPRESSED, -1), header.get(_UNCOMPRESSED, -1))
+    try:
+        header, body_start = read_struct(data, position, end)
+    except CompactError as error:
+        raise format_error(f"{error} in a page header", "whole page headers") from None
+    inner = header.get(_DATA_PAGE_HEADER, Value(Kind.STOP, None))
+    if header.get(_TYPE) != _DATA_PAGE or inner.kind != Kind.STRUCT:
+        raise format_error("a page of another kind", "data pages, version 1")
+    _check_fields(header, inner.value)
+    sizes = (
+        _number(inner.value, _NUM_VALUES),
+        _number(header, _COMPRESSED),
+        _number(header, _UNCOMPRESSED),
+    )
     if sizes[0] < 1 or min(sizes) < 0:
         raise format_error("a page header with a count or size that cannot be", "at least one value a page")
     return _Page(*sizes, body_start)
 
 
-def _read_header(data: bytes, position: int, end: int) -> tuple[dict[int, int], dict[int, int], int]:
-    """The integers of a PageHeader and of its DataPageHeader, by field number, and where the body starts."""
-    fields: dict[int, int] = {}
-    inner: dict[int, int] = {}
-    number = 0
-    while True:
-        number, kind, position = _read_field_start(data, position, end, number)
-        if kind == _STOP:
-            return fields, inner, position
-        if kind == _I32 and _TYPE <= number <= _CRC:
-            fields[number], position = _read_i32(data, position, end)
-        elif kind == _STRUCT and number == _DATA_PAGE_HEADER:
-            inner, position = _read_inner(data, position, end)
-        else:
-            raise _foreign_field()
+def _check_fields(header: dict[int, Value], inner: dict[int, Value]) -> None:
+    encodings = [inner.get(field) for field in (_ENCODING, _DEFINITION_ENCODING, _REPETITION_ENCODING)]
+    if encodings != _PLAIN_WITH_RLE_LEVELS:
+        raise format_error("a page in another encoding", "plain pages")
+    if max(header) > _DATA_PAGE_HEADER or inner.get(_STATISTICS) not in _NO_STATISTICS or len(inner) > 5:
+        raise format_error("a page header with a field that is not agreed", "sizes, a checksum, a count")
+    if header.get(_CRC, _DATA_PAGE).kind != Kind.I32:
+        raise format_error("a page header with a checksum of another type", "32 bits")
 
 
-def _read_inner(data: bytes, position: int, end: int) -> tuple[dict[int, int], int]:
-    fields: dict[int, int] = {}
-    number = 0
-    while True:
-        number, kind, position = _read_field_start(data, position, end, number)
-        if kind == _STOP:
-            return fields, position
-        if kind == _I32 and _NUM_VALUES <= number <= _REPETITION_ENCODING:
-            fields[number], position = _read_i32(data, position, end)
-        elif kind == _STRUCT and number == _STATISTICS and data.startswith(_EMPTY_STRUCT, position, end):
-            position += len(_EMPTY_STRUCT)  # pyarrow writes it even where it was told to keep no statistics
-        else:
-            raise _foreign_field()
-
-
-def _read_field_start(data: bytes, position: int, end: int, last: int) -> tuple[int, int, int]:
-    """Field number (0 at the end of the struct), compact type, and the position after them."""
-    if position >= end:
-        raise _torn_header()
-    head = data[position]
-    if head == _STOP:
-        return 0, _STOP, position + 1
-    if head >> 4 == 0:  # the long form, for steps over 15 fields: no header of ours needs it
-        raise _foreign_field()
-    return last + (head >> 4), head & 0x0F, position + 1
-
-
-def _read_i32(data: bytes, position: int, end: int) -> tuple[int, int]:
-    """A zigzag varint and the position after it."""
-    raw = 0
-    for step in range(_MAX_VARINT_BYTES):
-        if position + step >= end:
-            raise _torn_header()
-        byte = data[position + step]
-        raw |= (byte & 0x7F) << (7 * step)
-        if byte < 0x80:
-            return (raw >> 1) ^ -(raw & 1), position + step + 1
-    raise format_error("a number of more than 32 bits in a page header", "numbers of 32 bits")
-
-
-def _foreign_field() -> NightlinkError:
-    return format_error("a page header with a field that is not agreed", "sizes, a checksum and a count only")
-
-
-def _torn_header() -> NightlinkError:
-    return format_error("a page header that ends too early", "whole page headers")
+def _number(fields: dict[int, Value], field: int) -> int:
+    """A 32-bit number; -1 where it is missing or of another kind."""
+    found = fields.get(field)
+    return int(found.value) if found is not None and found.kind == Kind.I32 else -1

@@ -167,6 +167,7 @@ GOOD_BODY = json.loads(canonical_manifest(tiny_manifest()))
         ("parts", [{"name": "part", "rows": 3, "bytes": 1, "sha256": "0" * 63}]),
         ("parts", [{"name": "part", "rows": 3, "bytes": 1}]),
         ("parts", 2 * [{"name": "part", "rows": 1, "bytes": 1, "sha256": "0" * 64}]),
+        ("parts", [{"name": "part", "rows": rows, "bytes": 1, "sha256": "0" * 64} for rows in (1, 2)]),
         ("expectations", [{"point": "p", "expectation": "e", "success": "yes"}]),
         ("patients", ["Jane Doe"]),
     ],

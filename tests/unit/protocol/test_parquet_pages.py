@@ -25,16 +25,17 @@ def test_no_pages_are_no_values() -> None:
 
 MISTAKES = {
     "a dictionary page": (HEADER.replace(b"\x15\x00\x15\x06\x15\x04", b"\x15\x04\x15\x06\x15\x04", 1), "another kind"),
-    "another encoding": (HEADER.replace(b"\x15\x0a\x15\x00", b"\x15\x0a\x15\x0a"), "another kind or encoding"),
+    "another encoding": (HEADER.replace(b"\x15\x0a\x15\x00", b"\x15\x0a\x15\x0a"), "a page in another encoding"),
     "no values": (HEADER.replace(b"\x15\x0a\x15\x00", b"\x15\x00\x15\x00"), "a count or size that cannot be"),
     "minus one value": (HEADER.replace(b"\x15\x0a\x15\x00", b"\x15\x01\x15\x00"), "a count or size that cannot be"),
     "a negative size": (HEADER.replace(b"\x15\x06\x15\x04", b"\x15\x05\x15\x04", 1), "a count or size that cannot be"),
     "a size that is not said": (HEADER.replace(b"\x15\x06\x15\x04\x2c", b"\x15\x06\x3c", 1), "that cannot be"),
-    "a long field step": (b"\x05\x02\x00" + HEADER[2:], "a field that is not agreed"),
+    "a long field step": (b"\x05\x02\x00" + HEADER[2:], "a field number out of order"),
     "another field": (HEADER[:-1] + b"\x15\x00\x00", "a field that is not agreed"),
-    "a string": (b"\x18" + HEADER[1:], "a field that is not agreed"),
+    "a string": (b"\x18" + HEADER[1:], "a page of another kind"),
     "statistics": (HEADER[:-2] + b"\x1c\x18\x01\x41\x00\x00\x00", "a field that is not agreed"),
-    "six bytes of a number": (b"\x15" + b"\x80" * 6 + b"\x00" + HEADER[2:], "more than 32 bits"),
+    "six bytes of a number": (b"\x15" + b"\x80" * 6 + b"\x00" + HEADER[2:], "a number that does not end"),
+    "a checksum of another type": (HEADER[:6] + b"\x16\x00\x1c" + HEADER[7:], "a checksum of another type"),
     "a page beyond the column": (HEADER.replace(b"\x15\x06\x15\x04", b"\x15\x06\x15\x06", 1), "beyond its column"),
 }  # fmt: skip
 

@@ -124,18 +124,18 @@ FOREIGN_TABLES: dict[str, tuple[Callable[[], pa.Table], str]] = {
     "a column less": (lambda: good_table().drop_columns(["block_birth_sex"]), "found 3 columns; expected 4"),
     "renamed": (lambda: replaced("block_birth_sex", WORDS, new_name="jane_doe"), "expected block_birth_sex as"),
     "reordered": (lambda: good_table().select([1, 0, 2, 3]), "column 1 with another name"),
-    "signed": (lambda: replaced("block_birth_sex", WORDS.cast(pa.int64())), "as INT64"),
-    "narrower": (lambda: replaced("block_birth_sex", WORDS.cast(pa.uint32())), "block_birth_sex as INT64"),
-    "floating": (lambda: replaced("block_birth_sex", WORDS.cast(pa.float64())), "block_birth_sex as INT64"),
-    "a timestamp": (lambda: replaced("block_birth_sex", WORDS.cast(pa.int64()).cast(pa.timestamp("us"))), "as INT64"),
-    "nested": (lambda: replaced("block_birth_sex", pa.array([[1]] * ROWS)), "block_birth_sex as INT64"),
-    "a struct": (lambda: replaced("block_birth_sex", pa.array([{"a": 1, "b": 2}] * ROWS)), "found 5 columns"),
-    "of any length": (lambda: replaced("filter", pa.array([b"x" * 32] * ROWS)), "filter as FIXED_LEN_BYTE_ARRAY"),
+    "signed": (lambda: replaced("block_birth_sex", WORDS.cast(pa.int64())), "expected block_birth_sex as nullable unsigned"),
+    "narrower": (lambda: replaced("block_birth_sex", WORDS.cast(pa.uint32())), "expected block_birth_sex as nullable unsigned"),
+    "floating": (lambda: replaced("block_birth_sex", WORDS.cast(pa.float64())), "expected block_birth_sex as nullable unsigned"),
+    "a timestamp": (lambda: replaced("block_birth_sex", WORDS.cast(pa.int64()).cast(pa.timestamp("us"))), "expected block_birth_sex as nullable unsigned"),
+    "nested": (lambda: replaced("block_birth_sex", pa.array([[1]] * ROWS)), "found 6 columns"),
+    "a struct": (lambda: replaced("block_birth_sex", pa.array([{"a": 1, "b": 2}] * ROWS)), "found 6 columns"),
+    "of any length": (lambda: replaced("filter", pa.array([b"x" * 32] * ROWS)), "expected filter as 32 bytes, never null"),
     "too short": (lambda: replaced("filter", pa.array([b"x" * 31] * ROWS, pa.binary(31)), False), "column 2"),
-    "texts": (lambda: replaced("filter", pa.array(["x" * 32] * ROWS), False), "filter as FIXED_LEN_BYTE_ARRAY"),
-    "null pseudonym": (lambda: replaced("record_pseudonym", pa.array([None] * ROWS, pa.binary(16))), "without nulls"),
-    "nullable pseudonym": (lambda: replaced("record_pseudonym", PSEUDONYMS), "record_pseudonym as FIXED_LEN"),
-    "null filter": (lambda: replaced("filter", pa.array([None] * ROWS, pa.binary(32))), "without nulls"),
+    "texts": (lambda: replaced("filter", pa.array(["x" * 32] * ROWS), False), "expected filter as 32 bytes, never null"),
+    "null pseudonym": (lambda: replaced("record_pseudonym", pa.array([None] * ROWS, pa.binary(16))), "never null"),
+    "nullable pseudonym": (lambda: replaced("record_pseudonym", PSEUDONYMS), "record_pseudonym as 16 bytes, never null"),
+    "null filter": (lambda: replaced("filter", pa.array([None] * ROWS, pa.binary(32))), "never null"),
     "block without nulls": (lambda: replaced("block_birth_sex", WORDS, False), "nullable"),
     "an extension type": (lambda: replaced("record_pseudonym", PSEUDONYMS.cast(pa.uuid()), False), "column 1"),
     "an explicit zero": (lambda: replaced("block_birth_sex", pa.array([0] * ROWS, pa.uint64())), "the value 0 in"),
@@ -155,12 +155,12 @@ FOREIGN_OPTIONS: dict[str, tuple[dict[str, object], str]] = {
     "brotli": ({"compression": "brotli"}, "another compression"),
     "lz4": ({"compression": "lz4"}, "another compression"),
     "a dictionary": ({"use_dictionary": True}, "with a dictionary"),
-    "statistics": ({"write_statistics": True}, "a page header with a field that is not agreed"),
+    "statistics": ({"write_statistics": True}, "with a dictionary or statistics"),
     "metadata": ({"store_schema": True}, "extra metadata, such as an extension type"),
     "two row groups": ({"row_group_size": 3}, "found 2 row groups"),
-    "version 2 pages": ({"data_page_version": "2.0"}, "a page header with a field that is not agreed"),
-    "split bytes": ({"use_byte_stream_split": True}, "another kind or encoding"),
-    "delta encoding": ({"column_encoding": {"block_birth_sex": "DELTA_BINARY_PACKED"}}, "another kind or encoding"),
+    "version 2 pages": ({"data_page_version": "2.0"}, "a page of another kind"),
+    "split bytes": ({"use_byte_stream_split": True}, "column 1 with other fields or values"),
+    "delta encoding": ({"column_encoding": {"block_birth_sex": "DELTA_BINARY_PACKED"}}, "column 4 with other fields or values"),
 }  # fmt: skip
 
 
@@ -251,4 +251,4 @@ def test_a_flipped_bit_in_a_page_fails_its_checksum() -> None:
     data = bytearray(tiny_part(1000))
     start = filter_page_fields(bytes(data))["value count"] + 100
     data[start] ^= 1
-    assert "bytes that do not decode as Parquet" in refusal(bytes(data), 1000)
+    assert "pages that do not decode" in refusal(bytes(data), 1000)
