@@ -17,6 +17,7 @@ from linkage_core.protocol.linkage_protocol import LinkageProtocol, Name
 from tasks.protocol.settings_files import (
     Settings,
     SettingsPath,
+    TimeZone,
     read_protocol,
     read_secret,
     read_settings,
@@ -54,7 +55,7 @@ class CustodianSettings(Settings):
 
     format: Literal["nightlink-custodian-1"]
     custodian: Name
-    time_zone: str = "UTC"
+    time_zone: TimeZone = "UTC"
     protocol_file: SettingsPath
     exchange: SettingsPath
     state_folder: SettingsPath

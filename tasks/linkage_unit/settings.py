@@ -12,6 +12,7 @@ from linkage_core.protocol.linkage_protocol import LinkageProtocol, Name
 from tasks.protocol.settings_files import (
     Settings,
     SettingsPath,
+    TimeZone,
     read_protocol,
     read_secret,
     read_settings,
@@ -27,7 +28,7 @@ class LinkageUnitSettings(Settings):
     """The linkage unit's settings file (``deployments/settings/linkage_unit.toml``)."""
 
     format: Literal["nightlink-linkage-unit-1"]
-    time_zone: str = "UTC"
+    time_zone: TimeZone = "UTC"
     protocol_file: SettingsPath
     exchange: SettingsPath
     reports_folder: SettingsPath

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from linkage_core.errors import NightlinkError
+from tasks.protocol.settings_files import check_time_zone
 
 
 def night_of(as_of: str | None, time_zone: str) -> date:
@@ -17,7 +18,7 @@ def night_of(as_of: str | None, time_zone: str) -> date:
     """
     if as_of is not None:
         return parse_as_of(as_of)
-    return _due_time().astimezone(ZoneInfo(time_zone)).date()
+    return _due_time().astimezone(_zone(time_zone)).date()
 
 
 def parse_as_of(text: str) -> date:
@@ -30,6 +31,18 @@ def parse_as_of(text: str) -> date:
             found="an as-of date that is not a date",
             expected="a date such as 2026-11-22",
             remedy="Give --as-of as YYYY-MM-DD.",
+        ) from None
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(check_time_zone(name))
+    except ValueError:
+        raise NightlinkError(
+            "E-SETTINGS",
+            found="a time zone that this machine does not know",
+            expected="a name such as Europe/London",
+            remedy="Correct time_zone in the settings or in the deployment's parameters.",
         ) from None
 
 

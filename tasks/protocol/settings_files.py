@@ -7,6 +7,7 @@ import stat
 import tomllib
 from pathlib import Path
 from typing import Annotated, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
 
@@ -21,6 +22,18 @@ def resolve_path(value: Path, info: ValidationInfo) -> Path:
 
 
 SettingsPath = Annotated[Path, AfterValidator(resolve_path)]
+
+
+def check_time_zone(name: str) -> str:
+    """The name of a time zone that this machine knows; ValueError otherwise."""
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise ValueError("must name a time zone, such as Europe/London") from None
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(check_time_zone)]
 
 
 class Settings(BaseModel):
@@ -86,8 +99,10 @@ def read_secret(path: Path) -> str:
         E-KEY-FILE when it is missing, not a regular file, another user's, or readable by others.
     """
     try:
-        # Opened before it is judged, so that the file which is checked is the file which is read.
-        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), encoding="utf-8") as file:
+        # Opened before it is judged, so that the file which is checked is the file which is read; without
+        # blocking, so that a FIFO is refused rather than waited for.
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        with open(os.open(path, flags), encoding="utf-8") as file:
             _refuse_loose_permissions(path, os.fstat(file.fileno()))
             return file.read(100_000).strip()
     except OSError as error:
