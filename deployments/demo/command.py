@@ -26,11 +26,17 @@ def demo(
     people: Annotated[
         Path | None, typer.Option("--people", help="a folder with a.parquet, b.parquet and truth.parquet")
     ] = None,
-    count: Annotated[int, typer.Option("--count", min=100, help="people a side to generate")] = DEFAULT_PEOPLE,
-    as_of: Annotated[str | None, typer.Option("--as-of", help="the date; else one that suits the people")] = None,
+    count: Annotated[
+        int, typer.Option("--count", min=100, help="people a side to generate")
+    ] = DEFAULT_PEOPLE,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="the date; else one that suits the people")
+    ] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="stop when the figures are printed")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the figures as one JSON")] = None,
-    keep: Annotated[Path | None, typer.Option("--keep", help="copy logs and report to this new folder")] = None,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", help="copy logs and report to this new folder")
+    ] = None,
     deadline_s: Annotated[float, typer.Option("--deadline", help="seconds that the night may take")] = 3600.0,
 ) -> None:
     """Three PostgreSQL servers, a Prefect server, three workers, one night; then it stays up until Ctrl-C."""
@@ -59,7 +65,12 @@ def demo(
 
 
 def play_night(
-    root: Path, stack: ExitStack, people_folder: Path | None, count: int, night: date | None, deadline_s: float
+    root: Path,
+    stack: ExitStack,
+    people_folder: Path | None,
+    count: int,
+    night: date | None,
+    deadline_s: float,
 ) -> dict[str, Any]:
     """Set the stage, run the night through Prefect, compare with the truth, print; returns the figures."""
     from deployments.demo import prefect_night
@@ -102,6 +113,7 @@ def _collect(world: Any, night: date, ui_url: str, times: Any, seconds: dict[str
         **collect_figures(world, night),
         "prefect_ui": ui_url,
         "report": (world.parties["linkage-unit"].folder / "reports" / f"{night.isoformat()}.html").as_uri(),
+        "folder": str(world.folder),
         "night_settings": str(world.night_file),
         "separation": world.separation,
         "seconds": {"demo": seconds, **times.seconds},
@@ -128,7 +140,9 @@ def _say(line: str) -> None:
 def _keep_folder(root: Path, target: Path) -> None:
     """Logs, settings and report, without keys, secrets or databases."""
     shutil.copytree(
-        root, target, ignore=shutil.ignore_patterns("pg_*", "secrets", "home", "work", "postgresql", "demo_home")
+        root,
+        target,
+        ignore=shutil.ignore_patterns("pg_*", "secrets", "home", "work", "postgresql", "demo_home"),
     )
 
 

@@ -85,7 +85,12 @@ def collect_figures(world: DemoWorld, night: date) -> dict[str, Any]:
         "as_of": night.isoformat(),
         "custodians": summary["custodians"],
         "candidates": summary["candidates"],
-        "links": {**summary["links"], "opened": run.links_opened, "closed": run.links_closed, "kept": run.links_kept},
+        "links": {
+            **summary["links"],
+            "opened": run.links_opened,
+            "closed": run.links_closed,
+            "kept": run.links_kept,
+        },
         "quality": link_quality(world, protocol, run.run_id),
         "answer": answer_beside_truth(world, protocol.project, period),
         "answer_period": [day.isoformat() for day in period],

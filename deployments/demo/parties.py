@@ -208,6 +208,12 @@ def _filled(template: str, protocol: Path, exchange: Path, must_not_read: list[P
     )
 
 
+def write_url(path: Path, url: str) -> None:
+    """A URL with its password, for whoever runs the demo alone."""
+    with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+        file.write(url + "\n")
+
+
 def write_night(root: Path, custodians: list[Party], linkage_unit: Party) -> Path:
     """The night settings: so that the same night can run without Prefect (`nightlink run`)."""
     blocks = ['format = "nightlink-night-1"', "deadline_s = 3600", ""]

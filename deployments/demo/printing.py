@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from sql.servers import find_binaries
+
 
 def print_figures(figures: dict[str, Any]) -> None:
     """Custodians, candidates, links, quality against the truth, the researcher's answer, addresses."""
@@ -20,6 +22,13 @@ def print_figures(figures: dict[str, Any]) -> None:
     console.print(f"audit: event {figures['audit']['sequence']}, {figures['audit']['event_hash'][:16]}...")
     console.print(f"Prefect UI: {figures['prefect_ui']}", soft_wrap=True)
     console.print(f"report: {figures['report']}", soft_wrap=True)
+    console.print(
+        f"ask the warehouse yourself: {find_binaries()}/psql $(cat {figures['folder']}/researcher.url)",
+        soft_wrap=True,
+    )
+    console.print(
+        f"verify it: nightlink audit verify --url-file {figures['folder']}/auditor.url", soft_wrap=True
+    )
     console.print(
         f"without Prefect: nightlink run --as-of {figures['as_of']} --parties {figures['night_settings']}",
         soft_wrap=True,
@@ -40,7 +49,9 @@ def _custodian_table(custodians: dict[str, Any]) -> Table:
 
 def _links_table(figures: dict[str, Any]) -> Table:
     candidates, links, quality = figures["candidates"], figures["links"], figures["quality"]
-    table = Table(title="Linkage, and the truth that only this demo knows", title_justify="left", show_header=False)
+    table = Table(
+        title="Linkage, and the truth that only this demo knows", title_justify="left", show_header=False
+    )
     table.add_column()
     table.add_column(justify="right")
     table.add_row("pairs scored", f"{candidates['pairs']:,} of {candidates['all_pairs']:,}")

@@ -25,6 +25,7 @@ from deployments.demo.parties import (
     write_custodian,
     write_linkage_unit,
     write_night,
+    write_url,
 )
 from deployments.demo.source_data import (
     People,
@@ -99,7 +100,9 @@ def choose_night(people: People) -> date:
     own time. The newest 0.5% of the dates do not count: they are slips of the key.
     """
     dates = pc.drop_null(pa.chunked_array([*people.hospital["dob"].chunks, *people.pharmacy["dob"].chunks]))
-    years = np.sort(pc.utf8_slice_codeunits(dates.filter(pc.match_substring_regex(dates, "^[12][0-9]{7}$")), 0, 4))
+    years = np.sort(
+        pc.utf8_slice_codeunits(dates.filter(pc.match_substring_regex(dates, "^[12][0-9]{7}$")), 0, 4)
+    )
     newest = int(years[int(0.995 * (len(years) - 1))]) if len(years) else 0
     return date(max(2026, newest + 1), 3, 31)
 
@@ -125,6 +128,8 @@ def set_stage(root: Path, people: People, as_of: date, stack: ExitStack, announc
     warehouse_urls = _install_warehouse(servers["warehouse"])
     prefect_url = create_prefect_database(servers["warehouse"].superuser_url(), secrets.token_urlsafe(24))
     keys = _write_parties(root, parties, source_urls, warehouse_urls)
+    for role in ("researcher", "auditor"):
+        write_url(root / f"{role}.url", warehouse_urls[role])
     night_file = write_night(root, [parties[name] for name in CUSTODIANS], parties["linkage-unit"])
     return DemoWorld(
         root, people, care, fills, keys, parties, servers, warehouse_urls, prefect_url, night_file, separation
