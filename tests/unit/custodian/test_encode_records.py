@@ -126,3 +126,12 @@ def test_wrong_arrays_are_refused_before_a_kernel_sees_them() -> None:
     ):
         with pytest.raises(NightlinkError, match="E-KERNEL-INPUT"):
             hmac_sha256_many(b"key", data, offsets)
+
+
+def test_a_field_without_a_column_encodes_as_a_field_without_values() -> None:
+    whole = normalise_batch(
+        raw_batch({"source_id": ["1"], "given_name": ["ann"]}), PROTOCOL, CANONICAL_FORMAT
+    ).records
+    part = encode_batch(whole.select(["source_id", "given_name"]), ENCODER)
+    assert np.array_equal(part.filters, encode_batch(whole, ENCODER).filters)
+    assert not part.blocking_values.any()
