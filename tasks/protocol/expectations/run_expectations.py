@@ -46,7 +46,7 @@ class ExpectationSuite:
         for total, expectation in zip(self._totals, self._definition.suite.expectations, strict=True):
             result = by_id[expectation.id]
             counts = result.result or {}
-            if "unexpected_count" in counts:
+            if {"unexpected_count", "element_count"} <= counts.keys():
                 total[0] += int(counts["element_count"]) - int(counts.get("missing_count") or 0)
                 total[1] += int(counts["unexpected_count"])
             else:  # a table-level expectation, or one that could not be evaluated at all
