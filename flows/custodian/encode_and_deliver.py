@@ -27,7 +27,7 @@ def encode_and_deliver(as_of: str | None = None) -> None:
             identifiers = extract_identifiers(snapshot, site, folder)
             content = extract_content(snapshot, site, folder)
         validated = validate_identifiers(identifiers, night, site, folder)
-        normalised = normalise_identifiers(validated, site, folder)
+        normalised = normalise_identifiers(validated, night, site, folder)
         encoded = encode_identifiers(normalised, site)
         deliver_content(content, night, site)
         deliver_encodings(encoded, night, site)  # the manifest last

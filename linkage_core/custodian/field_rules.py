@@ -23,20 +23,7 @@ from linkage_core.custodian.text_folding import MAX_RAW_CHARS, fold_to_ascii, st
 from linkage_core.custodian.value_normalisers import folded_sex_codes, value_normaliser
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.linkage_protocol import REQUIRED_FIELDS, FieldSpec, LinkageProtocol
-
-ROW_RULES: Mapping[str, str] = {
-    "R-NUL": "a text holds the character NUL, which no database text may",
-    "R-SURROGATE": "a text is not valid UTF-8, or holds half of a surrogate pair",
-    "R-TOO-LONG": f"a text is longer than {MAX_RAW_CHARS} characters",
-    "R-DATE-FORMAT": "a date is in none of the source's declared formats",
-    "R-DATE-IMPOSSIBLE": "a date is not in the calendar, such as 30 February",
-    "R-DATE-RANGE": "a date of birth is before the earliest plausible year, or in the future",
-    "R-SEX-CODE": "a sex code is not in the source's declared list",
-    "R-ID-MISSING": "a row has no source id",
-    "R-ID-DUPLICATE": "an earlier row has the same source id",
-    "R-TOO-LITTLE": "a row has fewer than two of given name, family name and date of birth",
-}
-"""Reason codes and what each means; the codes are stable."""
+from linkage_core.protocol.row_rules import ROW_RULES
 
 WHOLE_RECORD = "record"
 """The field name of a rule that concerns several fields."""

@@ -7,7 +7,9 @@ import unicodedata
 
 from anyascii import anyascii
 
-MAX_RAW_CHARS = 1000
+from linkage_core.protocol.row_rules import LONGEST_TEXT_CHARS
+
+MAX_RAW_CHARS = LONGEST_TEXT_CHARS
 """Longer values break the rule R-TOO-LONG; folding cuts them here, so that it stays bounded for any input."""
 
 _DROPPED_CATEGORIES = frozenset({"So", "Cs", "Co", "Cn"})

@@ -114,5 +114,5 @@ def _refused(found: str, expected: str) -> NightlinkError:
         "E-KEY-FILE",
         found=found,
         expected=expected,
-        remedy="Make a new key file with `nightlink make-key`, or point the setting to the right file.",
+        remedy="Make a new key file with `nightlink custodian keygen`, or point the setting to the right file.",
     )

@@ -37,7 +37,9 @@ def party_environment(party: PartySettings) -> dict[str, str]:
         SETTINGS_VARIABLE[party.zone]: str(party.settings_file),
         "HOME": str(party.home),
         "TMPDIR": str(party.home),  # Prefect keeps run files there, closed to the other users
-        "NUMBA_CACHE_DIR": str(party.home / "numba" / code_version()),  # numba overlooks changes in imported code
+        "NUMBA_CACHE_DIR": str(
+            party.home / "numba" / code_version()
+        ),  # numba overlooks changes in imported code
         "GX_ANALYTICS_ENABLED": "false",
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",

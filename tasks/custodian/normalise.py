@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from datetime import date
 
 from linkage_core.custodian.normalise import normalise_batch
 from tasks.custodian.expectations.normalised_identifiers import normalised_suite
@@ -25,17 +27,23 @@ class NormalisedIdentifiers:
 
 @stage("normalise identifiers")
 def normalise_identifiers(
-    validated: ValidatedIdentifiers, site: CustodianSite, folder: NightFolder
+    validated: ValidatedIdentifiers, night: date, site: CustodianSite, folder: NightFolder
 ) -> NormalisedIdentifiers:
     """Normalise batch by batch and check the result as a set; E-DQ-EXPECTATION when it is not canonical."""
-    spool, suite, changed = folder.spool("normalised"), normalised_suite(site.protocol), 0
+    spool, suite = folder.spool("normalised"), normalised_suite(site.protocol)
+    changed, emptied = 0, Counter[str]()
     for batch in validated.accepted:
-        normalised = normalise_batch(batch, site.protocol, site.settings.source.format)
+        normalised = normalise_batch(batch, site.protocol, site.settings.source.format, night)
         suite.judge(normalised.records.to_pandas())
         spool.write(normalised.records)
         changed += sum(normalised.changed.values())
+        emptied.update(normalised.emptied)
     validated.accepted.discard()
-    announce(f"values changed: {changed}")
+    announce(f"values changed: {changed}; emptied: {_listed(emptied)}")
     counts = suite.counts()
     refuse_broken(counts)
     return NormalisedIdentifiers(spool, validated, [*validated.expectations, *counts])
+
+
+def _listed(emptied: Counter[str]) -> str:
+    return ", ".join(f"{field} {count}" for field, count in sorted(emptied.items()) if count) or "none"

@@ -103,7 +103,9 @@ def _check_place(manifest: DeliveryManifest, folder: DeliveryFolder, unit: Linka
         )
 
 
-def _receive(folder: DeliveryFolder, manifest: DeliveryManifest, digest: str, unit: LinkageUnit) -> ReceivedDelivery:
+def _receive(
+    folder: DeliveryFolder, manifest: DeliveryManifest, digest: str, unit: LinkageUnit
+) -> ReceivedDelivery:
     records = _read_parts(folder, manifest, unit.protocol)
     counts = judge_delivery(records, unit.protocol)
     refuse_broken(counts)
@@ -111,7 +113,9 @@ def _receive(folder: DeliveryFolder, manifest: DeliveryManifest, digest: str, un
     return ReceivedDelivery(manifest, digest, records, counts)
 
 
-def _read_parts(folder: DeliveryFolder, manifest: DeliveryManifest, protocol: LinkageProtocol) -> EncodedRecords:
+def _read_parts(
+    folder: DeliveryFolder, manifest: DeliveryManifest, protocol: LinkageProtocol
+) -> EncodedRecords:
     parts = [empty_records(protocol.filter_words, len(protocol.pass_names))]
     for entry in manifest.parts:
         data = read_file(folder, entry.name, entry.bytes)

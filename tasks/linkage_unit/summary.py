@@ -12,6 +12,7 @@ from linkage_core.linkage_unit.candidate_pairs import CandidatePairs
 from linkage_core.linkage_unit.link_decisions import BAND_NAMES, Decision, score_histogram
 from linkage_core.linkage_unit.link_table import LinkTable
 from linkage_core.protocol.linkage_protocol import protocol_fingerprint
+from linkage_core.protocol.row_rules import ROW_RULES
 from tasks.linkage_unit.receive import ReceivedDelivery
 from tasks.linkage_unit.resolve import ResolvedLinks
 from tasks.linkage_unit.settings import LinkageUnit
@@ -47,6 +48,7 @@ def summarise_night(
             "possible_threshold": protocol.decision.possible,
         },
         "links": _describe_links(links.table),
+        "rule_sentences": dict(ROW_RULES),
         "expectations": [c.model_dump() for c in (*a.expectations, *b.expectations, *links.expectations)],
     }
 

@@ -8,7 +8,6 @@ import pyarrow as pa
 import pytest
 
 from linkage_core.custodian.field_rules import (
-    ROW_RULES,
     RowVerdicts,
     accepted_rows,
     check_rows,
@@ -18,6 +17,7 @@ from linkage_core.custodian.source_format import SourceFormat
 from linkage_core.custodian.text_columns import raw_batch
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.linkage_protocol import parse_protocol
+from linkage_core.protocol.row_rules import ROW_RULES
 
 PROTOCOL = parse_protocol((Path(__file__).parents[1] / "golden" / "encoder_protocol.toml").read_text())
 SOURCE = SourceFormat(date_formats=("%Y-%m-%d",))
