@@ -11,6 +11,7 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 from cryptography.exceptions import InvalidTag
@@ -58,8 +59,7 @@ class RecordSpool:
         try:
             with self._path.open("rb") as file:
                 for frame in range(self._frames):
-                    (size,) = _FRAME.unpack(file.read(_FRAME.size))
-                    plain = self._cipher.decrypt(self._nonce(frame), file.read(size), None)
+                    plain = self._cipher.decrypt(self._nonce(frame), _read_frame(file), None)
                     yield from pa.ipc.open_stream(plain)
         except (OSError, struct.error, InvalidTag):
             raise _spool_error("a working file that was altered or cut short") from None
@@ -72,6 +72,14 @@ class RecordSpool:
     def _nonce(frame: int) -> bytes:
         # Unique per key: the key belongs to this spool alone and frames are numbered.
         return frame.to_bytes(12, "little")
+
+
+def _read_frame(file: BinaryIO) -> bytes:
+    (size,) = _FRAME.unpack(file.read(_FRAME.size))
+    # The length is not sealed: one that was altered must not reserve the memory that it asks for.
+    if size > os.fstat(file.fileno()).st_size - file.tell():
+        raise _spool_error("a working file that was altered or cut short")
+    return file.read(size)
 
 
 def _spool_error(found: str) -> NightlinkError:
