@@ -37,20 +37,26 @@ def demo(
     keep: Annotated[
         Path | None, typer.Option("--keep", help="copy logs and report to this new folder")
     ] = None,
+    servers: Annotated[
+        Path | None,
+        typer.Option("--servers", help="own PostgreSQL servers: deployments/settings/servers.toml"),
+    ] = None,
     deadline_s: Annotated[float, typer.Option("--deadline", help="seconds that the night may take")] = 3600.0,
 ) -> None:
     """Three PostgreSQL servers, a Prefect server, three workers, one night; then it stays up until Ctrl-C."""
     from deployments.demo.data_folder import demo_folder
+    from deployments.demo.own_servers import read_servers
     from tasks.protocol.nights import parse_as_of
 
     _refuse_bad_arguments(json_file, keep)
+    own_servers = read_servers(servers)
     night = None if as_of is None else parse_as_of(as_of)
     _stop_on_signals()
     try:
         with demo_folder() as root, ExitStack() as stack:
             if keep is not None:
                 stack.callback(_keep_folder, root, keep)
-            figures = play_night(root, stack, people, count, night, deadline_s)
+            figures = play_night(root, stack, people, count, night, deadline_s, own_servers)
             if json_file is not None:
                 json_file.write_text(json.dumps(figures, indent=2, default=str) + "\n", encoding="utf-8")
             if not no_wait:
@@ -71,6 +77,7 @@ def play_night(
     count: int,
     night: date | None,
     deadline_s: float,
+    own_servers: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Set the stage, run the night through Prefect, compare with the truth, print; returns the figures."""
     from deployments.demo import prefect_night
@@ -85,7 +92,7 @@ def play_night(
             _say(note)
         night = night or choose_night(people)
     with _timed("servers and sources", seconds):
-        world = set_stage(root, people, night, stack, _say)
+        world = set_stage(root, people, night, stack, _say, own_servers or {})
     processes = DemoProcesses(root)
     stack.callback(processes.stop_all)
     with _timed("Prefect's server", seconds):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deployments.demo.own_servers import OwnServer
 from deployments.demo.parties import (
     CustodianKeys,
     Party,
@@ -35,10 +37,11 @@ from deployments.demo.source_data import (
     load_people,
     people_from_tables,
 )
+from linkage_core.errors import NightlinkError
 from linkage_core.evaluation.synthetic_care import Care, generate_care
 from linkage_core.evaluation.synthetic_people import PeopleParameters, generate_people
 from sql.custodian.source_creation import create_source
-from sql.prefect_database import create_prefect_database
+from sql.owned_databases import create_owned_database, drop_database
 from sql.servers import PostgresServer
 from sql.warehouse.login_roles import FIXED_ROLES, content_role, install_warehouse
 from tasks.coordinator.settings import PartySettings
@@ -47,6 +50,7 @@ CUSTODIANS = ("hospital", "pharmacy")
 SEED = 20_261
 _SERVER_USER_NUMBERS = {"hospital": 61011, "pharmacy": 61012, "warehouse": 61013}
 Announce = Callable[[str], None]
+Server = PostgresServer | OwnServer
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,7 +63,7 @@ class DemoWorld:
     fills: dict[str, SourceFill]
     keys: dict[str, CustodianKeys]
     parties: dict[str, Party]
-    servers: dict[str, PostgresServer]
+    servers: dict[str, Server]
     warehouse_urls: dict[str, str]
     prefect_database_url: str
     night_file: Path
@@ -107,10 +111,19 @@ def choose_night(people: People) -> date:
     return date(max(2026, newest + 1), 3, 31)
 
 
-def set_stage(root: Path, people: People, as_of: date, stack: ExitStack, announce: Announce) -> DemoWorld:
+def set_stage(
+    root: Path,
+    people: People,
+    as_of: date,
+    stack: ExitStack,
+    announce: Announce,
+    own_servers: Mapping[str, OwnServer] = MappingProxyType({}),
+) -> DemoWorld:
     """Build the world; the servers stop when ``stack`` closes."""
     (root / "logs").mkdir(mode=0o700)
-    servers = {name: _start_server(root, name, stack) for name in (*CUSTODIANS, "warehouse")}
+    servers: dict[str, Server] = {
+        name: own_servers.get(name) or _start_server(root, name, stack) for name in (*CUSTODIANS, "warehouse")
+    }
     announce("PostgreSQL: " + ", ".join(f"{name} on port {server.port}" for name, server in servers.items()))
     users, separation = choose_users()
     announce(f"separation: {separation}")
@@ -118,15 +131,15 @@ def set_stage(root: Path, people: People, as_of: date, stack: ExitStack, announc
     care = generate_care(
         people.hospital["rid"].to_pylist(), people.pharmacy["rid"].to_pylist(), people.truth, as_of, SEED
     )
-    source_urls, fills = _fill_sources(servers, people, care)
+    source_urls, fills = _fill_sources(servers, people, care, stack)
     announce(
         ", ".join(
             f"{name}: {fill.people_rows:,} people, {fill.content_rows:,} rows of content"
             for name, fill in fills.items()
         )
     )
-    warehouse_urls = _install_warehouse(servers["warehouse"])
-    prefect_url = create_prefect_database(servers["warehouse"].superuser_url(), secrets.token_urlsafe(24))
+    warehouse_urls = _install_warehouse(servers["warehouse"], stack)
+    prefect_url = _create_prefect_database(servers["warehouse"], stack)
     keys = _write_parties(root, parties, source_urls, warehouse_urls)
     for role in ("researcher", "auditor"):
         write_url(root / f"{role}.url", warehouse_urls[role])
@@ -136,14 +149,33 @@ def set_stage(root: Path, people: People, as_of: date, stack: ExitStack, announc
     )
 
 
-def _install_warehouse(server: PostgresServer) -> dict[str, str]:
-    roles = [*FIXED_ROLES, *map(content_role, CUSTODIANS)]
+def _install_warehouse(server: Server, stack: ExitStack) -> dict[str, str]:
+    roles, database = [*FIXED_ROLES, *map(content_role, CUSTODIANS)], _demo_database("warehouse")
+    stack.callback(_drop_quietly, server, database)
     return install_warehouse(
         server.superuser_url(),
-        "warehouse",
+        database,
         {role: secrets.token_urlsafe(24) for role in roles},
         {"hospital": ["admission"], "pharmacy": ["dispensing"]},
     )
+
+
+def _create_prefect_database(server: Server, stack: ExitStack) -> str:
+    database = _demo_database("prefect")
+    stack.callback(_drop_quietly, server, database, database)
+    return create_owned_database(server.superuser_url(), database, secrets.token_urlsafe(24))
+
+
+def _demo_database(purpose: str) -> str:
+    """A name that no other demo on the same server has."""
+    return f"nightlink_demo_{purpose}_{secrets.token_hex(4)}"
+
+
+def _drop_quietly(server: Server, database: str, role: str | None = None) -> None:
+    # On an embedded server the data folder goes anyway; on a user's own, nothing of the demo is to stay.
+    if isinstance(server, OwnServer):
+        with suppress(NightlinkError):
+            drop_database(server.superuser_url(), database, role)
 
 
 def _start_server(root: Path, name: str, stack: ExitStack) -> PostgresServer:
@@ -156,13 +188,15 @@ def _start_server(root: Path, name: str, stack: ExitStack) -> PostgresServer:
 
 
 def _fill_sources(
-    servers: dict[str, PostgresServer], people: People, care: Care
+    servers: dict[str, Server], people: People, care: Care, stack: ExitStack
 ) -> tuple[dict[str, str], dict[str, SourceFill]]:
     urls, fills = {}, {}
     for name in CUSTODIANS:
         password = secrets.token_urlsafe(24)
-        url = create_source(servers[name].superuser_url(), name, password, database=name)
-        urls[name] = servers[name].url(f"{name}_extractor", password, name)
+        database = _demo_database(name)
+        stack.callback(_drop_quietly, servers[name], database)
+        url = create_source(servers[name].superuser_url(), name, password, database=database)
+        urls[name] = servers[name].url(f"{name}_extractor", password, database)
         if name == "hospital":
             fills[name] = fill_hospital(url, people.hospital, care.admissions)
         else:
