@@ -19,6 +19,12 @@ from tasks.protocol.zones import SETTINGS_VARIABLE
 
 PARTY_COMMANDS = {"custodian": ("custodian", "deliver"), "linkage_unit": ("linkage-unit", "link")}
 
+NOT_STARTED = 126
+"""The exit code of a party whose process could not be started, as shells use it."""
+
+_LOCKED = 3
+"""The exit code of E-RUN-LOCKED (flows/command_line.py)."""
+
 Announce = Callable[[str], None]
 
 
@@ -55,11 +61,20 @@ def run_parties(parties: Sequence[PartySettings], as_of: str, deadline_s: float,
     ------
     NightlinkError
         E-PARTY-FAILED naming every party that failed and its code, after all of them ended; E-TIMEOUT counts
-        as a failure of the party that was killed for it.
+        as a failure of the party that was killed for it. E-RUN-LOCKED when another run was at work at each of
+        those that failed: then nothing is wrong.
     """
     with ThreadPoolExecutor(len(parties)) as pool:
         outcomes = list(pool.map(lambda party: _run_party(party, as_of, deadline_s, announce), parties))
     failed = [outcome for outcome in outcomes if outcome.exit_code != 0]
+    if failed and all(outcome.exit_code == _LOCKED for outcome in failed):
+        raise NightlinkError(
+            "E-RUN-LOCKED",
+            found=f"another run at work at {', '.join(outcome.party for outcome in failed)}",
+            expected="one run of a night at a time",
+            remedy="Wait for it to end; this one changed nothing.",
+            transient=True,
+        )
     if failed:
         raise NightlinkError(
             "E-PARTY-FAILED",
@@ -70,9 +85,16 @@ def run_parties(parties: Sequence[PartySettings], as_of: str, deadline_s: float,
 
 
 def _run_party(party: PartySettings, as_of: str, deadline_s: float, announce: Announce) -> PartyOutcome:
-    command = [sys.executable, "-m", "flows.command_line", *PARTY_COMMANDS[party.zone], "--as-of", as_of]
-    process = subprocess.Popen(
-        command,
+    try:
+        process = _start_party(party, as_of)
+    except OSError as error:
+        return PartyOutcome(party.name, NOT_STARTED, f"its process could not be started ({error.strerror})")
+    return _follow_party(party, process, deadline_s, announce)
+
+
+def _start_party(party: PartySettings, as_of: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows.command_line", *PARTY_COMMANDS[party.zone], "--as-of", as_of],
         env=party_environment(party),
         cwd=party.home if party.home.is_dir() else Path("/"),
         stdin=subprocess.DEVNULL,
@@ -84,6 +106,11 @@ def _run_party(party: PartySettings, as_of: str, deadline_s: float, announce: An
         start_new_session=True,
         **_other_user(party),
     )
+
+
+def _follow_party(
+    party: PartySettings, process: subprocess.Popen[str], deadline_s: float, announce: Announce
+) -> PartyOutcome:
     alarm = threading.Timer(deadline_s, _kill_group, [process.pid])
     alarm.start()
     last_line = "no message"

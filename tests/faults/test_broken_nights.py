@@ -1,0 +1,188 @@
+"""Faults of sources, processes and servers: each is really done, and yesterday's links stay served through it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+import psutil
+import psycopg2
+import pytest
+
+from tests.faults.night_world import FIRST_NIGHT, NightWorld, RunningProcess, silent_listener
+from tests.faults.warehouse_whole import assert_warehouse_whole
+
+pytestmark = pytest.mark.timeout(300)
+SHORT_DEADLINE = ("deadline_s = 600", "deadline_s = 5")
+DEADLINE_S = 5.0
+
+
+def seconds_of_extraction(running: RunningProcess, party: str) -> float:
+    """From the moment when the party turned to its source to its last word."""
+    turned = running.said_at(f"{party}: look for an earlier delivery finished")
+    return running.said_at(f"{party}: E-SRC-UNAVAILABLE") - turned
+
+
+def test_one_source_is_down_and_the_other_hangs(night_world: NightWorld) -> None:
+    night, served = night_world.next_night(), night_world.served_links()
+    url_file = night_world.folder("pharmacy") / "secrets" / "source.url"
+    port = str(night_world.demo.servers["pharmacy"].port)
+    hospital = night_world.demo.servers["hospital"]
+    with ExitStack() as faults:
+        hanging = faults.enter_context(silent_listener())
+        faults.enter_context(night_world.changed_file(url_file, (f":{port}/", f":{hanging}/")))
+        faults.enter_context(night_world.changed_settings("pharmacy", SHORT_DEADLINE))
+        faults.enter_context(night_world.changed_settings("hospital", SHORT_DEADLINE))
+        hospital.stop()
+        faults.callback(hospital.start)
+        failed = night_world.run_night(night)
+
+    assert failed.process.returncode == 1
+    for party in ("hospital", "pharmacy"):
+        assert f"{party} ended with exit code 1: E-SRC-UNAVAILABLE" in failed.text
+        assert seconds_of_extraction(failed, party) < DEADLINE_S + 1.5
+        assert night_world.deliveries(party, night) == []
+    assert night_world.ledger(night) is None
+    assert night_world.served_links() == served
+
+
+def test_the_same_night_twice_changes_nothing(night_world: NightWorld) -> None:
+    places = [night_world.root / "exchange", night_world.folder("linkage-unit") / "reports"]
+    rows, files = night_world.warehouse_digests(), night_world.file_digests(*places)
+
+    again = night_world.run_night(night_world.demo_night())
+
+    assert again.process.returncode == 0, again.text
+    assert night_world.warehouse_digests() == rows
+    assert night_world.file_digests(*places) == files
+    assert again.text.count("nothing to do") == 3
+
+
+@contextmanager
+def locked_links(world: NightWorld) -> Iterator[None]:
+    """Readers may read, and nobody can write links: a publication waits in the middle of its transaction."""
+    connection = psycopg2.connect(world.warehouse_superuser_url)
+    try:
+        connection.cursor().execute("LOCK TABLE linkage.link IN SHARE ROW EXCLUSIVE MODE")
+        yield
+    finally:
+        with suppress(psycopg2.Error):
+            connection.close()
+
+
+def wait_until_publishing(world: NightWorld, running: RunningProcess) -> None:
+    """Wait until the linkage unit's transaction is stopped by the lock of :func:`locked_links`."""
+    running.wait_for("linkage_unit: load links started")
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND query LIKE '%publish_run%' AND usename = 'linkage_loader'"
+    )
+    for _ in range(200):
+        if world.query(waiting) == [(1,)]:
+            return
+        signal.sigtimedwait([], 0.1)
+    raise AssertionError(f"no publication waits for the lock:\n{running.text}")
+
+
+def kill_party(world: NightWorld, running: RunningProcess, party: str) -> None:
+    world.party_process(running, party).kill()
+
+
+def test_a_night_is_killed_in_encode_in_score_and_in_load_and_then_publishes(night_world: NightWorld) -> None:
+    served, night = night_world.served_links(), night_world.next_night()
+
+    running = night_world.start_night(night)
+    running.wait_for("hospital: encode identifiers started")
+    kill_party(night_world, running, "hospital")
+    assert running.finish() == 1
+    assert "hospital ended with exit code -9" in running.text
+    assert "hospital: encode identifiers finished" not in running.text
+    assert night_world.deliveries("hospital", night) == []
+    assert (night_world.folder("hospital") / "state" / "work").is_dir()  # what the dead leave is sealed
+    assert night_world.find_leaks() == []
+    assert night_world.served_links() == served
+
+    # Without machine code on disk the kernel is compiled in this stage, which takes seconds.
+    shutil.rmtree(night_world.folder("linkage-unit") / "home" / "numba")
+    running = night_world.start_night(night)
+    running.wait_for("linkage_unit: score pairs started")
+    kill_party(night_world, running, "linkage_unit")
+    assert running.finish() == 1
+    assert "hospital: encode identifiers finished" in running.text  # the next run after the first kill
+    assert "linkage_unit: score pairs finished" not in running.text
+    assert night_world.ledger(night) == ("running", None)  # a dead run is known by its free lock
+    assert night_world.served_links() == served
+
+    with locked_links(night_world):
+        running = night_world.start_night(night)
+        wait_until_publishing(night_world, running)
+        kill_party(night_world, running, "linkage_unit")
+        assert running.finish() == 1
+        assert night_world.served_links() == served
+    assert night_world.find_leaks() == []
+
+    last = night_world.run_night(night)
+    assert last.process.returncode == 0, last.text
+    assert not (night_world.folder("hospital") / "state" / "work").exists()
+    assert night_world.ledger(night) == ("published", None)
+    assert night_world.query(f"SELECT attempts FROM linkage.link_run WHERE run_id = '{night}'") == [(3,)]
+    assert_warehouse_whole(night_world)
+
+
+def test_the_same_sources_give_the_same_bytes_on_every_night(night_world: NightWorld) -> None:
+    first = FIRST_NIGHT.isoformat()
+    nights = [row[0] for row in night_world.query("SELECT run_id FROM linkage.link_run WHERE status = 'published'")]
+    for custodian in ("hospital", "pharmacy"):
+        parts = [
+            [part.read_bytes() for part in sorted(night_world.deliveries(custodian, str(night))[-1].glob("*.parquet"))]
+            for night in [first, *nights]
+        ]
+        assert all(each == parts[0] for each in parts)
+
+
+def test_two_runs_at_once_one_is_refused_and_the_other_publishes(night_world: NightWorld) -> None:
+    night = night_world.next_night()
+    first = night_world.start_night(night)
+    frozen: list[psutil.Process] = []
+    for party in ("hospital", "pharmacy"):
+        first.wait_for(f"{party}: look for an earlier delivery started")
+        frozen.append(night_world.party_process(first, party))
+        os.kill(frozen[-1].pid, signal.SIGSTOP)
+    second = night_world.run_night(night)
+    for process in frozen:
+        os.kill(process.pid, signal.SIGCONT)
+
+    assert second.process.returncode == 3, second.text
+    assert len(re.findall("(hospital|pharmacy): E-RUN-LOCKED", second.text)) == 2
+
+    first.wait_for("linkage_unit: receive deliveries started")
+    os.kill(night_world.party_process(first, "linkage_unit").pid, signal.SIGSTOP)
+    other = night_world.run_party("linkage_unit", night)
+    os.kill(night_world.party_process(first, "linkage_unit").pid, signal.SIGCONT)
+
+    assert other.process.returncode == 3, other.text
+    assert "E-RUN-LOCKED" in other.text
+    assert first.finish() == 0, first.text
+    assert night_world.ledger(night) == ("published", None)
+    assert_warehouse_whole(night_world)
+
+
+def test_the_warehouse_crashes_while_links_are_loaded_and_the_night_still_publishes(
+    night_world: NightWorld,
+) -> None:
+    night, warehouse = night_world.next_night(), night_world.demo.servers["warehouse"]
+    with locked_links(night_world):
+        running = night_world.start_night(night)
+        wait_until_publishing(night_world, running)
+        os.kill(warehouse.process_id or 0, signal.SIGQUIT)  # as pg_ctl stop -m immediate
+        while warehouse.is_running():
+            signal.sigtimedwait([], 0.05)
+    warehouse.start()
+
+    assert running.finish() == 0, running.text
+    assert night_world.ledger(night) == ("published", None)
+    assert_warehouse_whole(night_world)
