@@ -83,12 +83,13 @@ def _run(application: Callable[..., Any], words: list[str]) -> int:
 
 
 def _usage_error(error: Exception) -> int:
-    from click.exceptions import Abort, ClickException
+    import typer
 
-    if isinstance(error, ClickException):
+    # typer brings a click of its own, so that `click.ClickException` is another class; all have this shape.
+    if hasattr(error, "show") and isinstance(getattr(error, "exit_code", None), int):
         error.show()
-        return error.exit_code
-    if isinstance(error, Abort):
+        return int(error.exit_code)
+    if isinstance(error, typer.Abort):
         return 130
     # Any other message may quote a record; type and place suffice for a report.
     print(

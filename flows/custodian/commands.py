@@ -33,6 +33,7 @@ def keygen(
 ) -> None:
     """Make a key file that only its owner can read; for a signing key, print the public key to hand over."""
     key = secrets.token_bytes(32)
+    text = format_key_file(role, key)  # refuses an unknown role before there is a file
     try:
         descriptor = os.open(out, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except OSError as error:
@@ -43,7 +44,7 @@ def keygen(
             remedy="Choose another path; a key is never overwritten.",
         ) from None
     with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(format_key_file(role, key))
+        file.write(text)
     if role == "signing":
         typer.echo(f"public key: {public_key_hex(signing_key_from_seed(key))}")
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from linkage_core.protocol.linkage_protocol import Name
 from tasks.protocol.settings_files import Settings, SettingsPath, read_settings
@@ -29,6 +29,14 @@ class NightSettings(Settings):
     format: Literal["nightlink-night-1"]
     deadline_s: Annotated[float, Field(gt=0)] = 3600.0
     parties: tuple[PartySettings, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _whole_night(self) -> Self:
+        if not self.of_zone("custodian") or len(self.of_zone("linkage_unit")) != 1:
+            raise ValueError("a night needs custodians and one party of the zone linkage_unit")
+        if len({party.name for party in self.parties}) != len(self.parties):
+            raise ValueError("a night needs a name of its own for each party")
+        return self
 
     def of_zone(self, zone: str) -> tuple[PartySettings, ...]:
         """The parties of a zone, in the file's order."""

@@ -116,7 +116,7 @@ def fill_spool(folder: NightFolder, table: pa.Table, batch_rows: int = 100) -> R
 def encode_people(site: CustodianSite, table: pa.Table, folder: NightFolder) -> EncodedDelivery:
     """Validate, normalise and encode through the real tasks."""
     validated = validate_identifiers(fill_spool(folder, table), NIGHT, site, folder)
-    return encode_identifiers(normalise_identifiers(validated, site, folder), site)
+    return encode_identifiers(normalise_identifiers(validated, NIGHT, site, folder), site)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from deployments.demo.own_servers import ServersFile
 from linkage_core.errors import NightlinkError
 from tasks.coordinator.settings import NightSettings, night_settings
 from tasks.custodian.settings import CustodianSettings
@@ -19,6 +20,7 @@ MODELS = {
     "pharmacy.toml": CustodianSettings,
     "linkage_unit.toml": LinkageUnitSettings,
     "night.toml": NightSettings,
+    "servers.toml": ServersFile,
 }
 SECRET_VALUE = "Zaphod42"
 
@@ -55,6 +57,8 @@ MISTAKES = [
      "in linkage_key_file: Extra inputs are not permitted"),
     ("linkage_unit.toml", 'reports_folder =', f'database_url_file = "{SECRET_VALUE}"\nreports_folder =',
      "in database_url_file: Extra inputs are not permitted"),
+    ("night.toml", 'zone = "linkage_unit"', 'zone = "custodian"', "one party of the zone linkage_unit"),
+    ("night.toml", 'name = "pharmacy"', 'name = "hospital"', "a name of its own for each party"),
     ("night.toml", "deadline_s = 3600", "deadline_s = 0", "in deadline_s: "),
     ("night.toml", 'zone = "linkage_unit"', 'zone = "warehouse"', "in parties.2.zone: "),
     ("night.toml", 'name = "hospital"', 'name = ""', "in parties.0.name: "),

@@ -1,0 +1,145 @@
+"""From two deliveries to links and the night's summary: one-to-one, the same in every run, counts only."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from linkage_core.custodian.record_pseudonyms import record_pseudonyms
+from linkage_core.errors import NightlinkError
+from linkage_core.linkage_unit.link_table import link_table_digest
+from tasks.linkage_unit.block import block_records
+from tasks.linkage_unit.receive import receive_deliveries
+from tasks.linkage_unit.resolve import ResolvedLinks, resolve_links
+from tasks.linkage_unit.score import score_pairs
+from tasks.linkage_unit.settings import LinkageUnit
+from tasks.linkage_unit.summary import summarise_night
+from tests.reference.small_world import NIGHT, SmallWorld, few_people
+
+
+@pytest.fixture(scope="module")
+def night(delivered_world: SmallWorld):  # noqa: ANN201
+    a, b = receive_deliveries(NIGHT, delivered_world.unit)
+    pairs = block_records(a, b, delivered_world.unit)
+    scores = score_pairs(a, b, pairs)
+    return a, b, pairs, scores, resolve_links(a, b, pairs, scores, delivered_world.unit)
+
+
+def _with(unit: LinkageUnit, part: str, **changes: object) -> LinkageUnit:
+    changed = getattr(unit.protocol, part).model_copy(update=changes)
+    return replace(unit, protocol=unit.protocol.model_copy(update={part: changed}))
+
+
+def test_the_known_pairs_are_found(night, delivered_world: SmallWorld) -> None:  # noqa: ANN001
+    truth = few_people().truth
+    protocol, sites = delivered_world.unit.protocol, delivered_world.sites
+    known = {
+        tuple(
+            record_pseudonyms(sites[c].site_key, [rid], project=protocol.project, epoch=protocol.key_epoch)[
+                0
+            ].tobytes()
+            for c, rid in zip(("hospital", "pharmacy"), pair, strict=True)
+        )
+        for pair in zip(truth["rid_a"].to_pylist(), truth["rid_b"].to_pylist(), strict=True)
+    }
+    table = night[4].table
+    found = set(zip(map(bytes, table.pseudonym_a), map(bytes, table.pseudonym_b), strict=True))
+    assert len(found & known) / len(known) > 0.9
+    assert len(found & known) / len(found) > 0.95
+
+
+def test_each_record_has_at_most_one_link(night) -> None:  # noqa: ANN001
+    table = night[4].table
+    for column in (table.pseudonym_a, table.pseudonym_b):
+        assert len({bytes(p) for p in column}) == len(table)
+    assert all(count.success and count.point == "link_table" for count in night[4].expectations)
+
+
+def test_the_order_of_pairs_does_not_matter(night, delivered_world: SmallWorld) -> None:  # noqa: ANN001
+    a, b, pairs, scores, links = night
+    order = np.random.default_rng(5).permutation(len(scores))
+    shuffled = replace(
+        pairs, index_a=pairs.index_a[order], index_b=pairs.index_b[order], passes=pairs.passes[order]
+    )
+    again = resolve_links(a, b, shuffled, scores[order], delivered_world.unit)
+    assert link_table_digest(again.table) == link_table_digest(links.table)
+
+
+def test_a_link_table_that_is_not_one_to_one_is_refused(
+    night,
+    delivered_world: SmallWorld,
+    monkeypatch: pytest.MonkeyPatch,  # noqa: ANN001
+) -> None:
+    a, b, pairs, scores, _ = night
+    scores = np.where(scores < 0.3, 0.9, scores)  # many near pairs for one record
+    everything = np.flatnonzero(scores >= delivered_world.unit.protocol.decision.possible)
+    monkeypatch.setattr(
+        "tasks.linkage_unit.resolve.greedy_one_to_one", lambda *_, **__: np.arange(len(everything))
+    )
+    with pytest.raises(
+        NightlinkError, match="E-DQ-EXPECTATION.*at the point link_table.*be_unique of record_a"
+    ):
+        resolve_links(a, b, pairs, scores, delivered_world.unit)
+
+
+def test_no_near_pair_gives_an_empty_table(night, delivered_world: SmallWorld) -> None:  # noqa: ANN001
+    a, b, pairs, scores, _ = night
+    links = resolve_links(a, b, pairs, np.zeros_like(scores), delivered_world.unit)
+    assert len(links.table) == 0 and all(count.success for count in links.expectations)
+
+
+def test_more_pairs_than_the_budget_are_refused(night, delivered_world: SmallWorld) -> None:  # noqa: ANN001
+    a, b = night[:2]
+    with pytest.raises(NightlinkError, match="E-PAIR-BUDGET"):
+        block_records(a, b, _with(delivered_world.unit, "blocking", pair_budget=3))
+
+
+def _summary(night, links: ResolvedLinks, unit: LinkageUnit) -> dict[str, object]:  # noqa: ANN001
+    return summarise_night(NIGHT, *night[:4], links, unit)
+
+
+def test_the_summary_adds_up(night, delivered_world: SmallWorld) -> None:  # noqa: ANN001
+    a, b, pairs, scores, links = night
+    summary = json.loads(json.dumps(_summary(night, links, delivered_world.unit)))
+    for delivery in (a, b):
+        told = summary["custodians"][delivery.manifest.custodian]
+        assert told["extracted"] == 150 == told["rejected"] + told["delivered"]
+        assert told["manifest_sha256"] == delivery.manifest_sha256
+    assert summary["candidates"]["pairs"] == len(scores) == sum(summary["scores"]["counts"])
+    assert summary["candidates"]["all_pairs"] == len(a.records) * len(b.records)
+    assert summary["candidates"]["reduction_ratio"] == pytest.approx(
+        1 - len(scores) / (len(a.records) * len(b.records))
+    )
+    assert len(summary["scores"]["bin_edges"]) == len(summary["scores"]["counts"]) + 1
+    assert summary["links"]["match"] + summary["links"]["possible_match"] == len(links.table)
+    assert sum(summary["links"]["by_band"].values()) == len(links.table)
+    assert {e["point"] for e in summary["expectations"]} == {"delivery", "link_table"}
+    points = {e["point"] for c in summary["custodians"].values() for e in c["expectations"]}
+    assert points == {"raw_extract", "normalised"}
+
+
+def test_the_summary_has_the_parts_that_the_report_shows(night, delivered_world: SmallWorld) -> None:  # noqa: ANN001
+    assert set(_summary(night, night[4], delivered_world.unit)) == {
+        "run_id", "as_of", "project", "protocol_version", "protocol_fingerprint", "key_epoch", "code_version",
+        "custodians", "candidates", "scores", "links", "expectations", "rule_sentences",
+    }  # fmt: skip
+
+
+def test_the_same_deliveries_give_the_same_summary(night, delivered_world: SmallWorld) -> None:  # noqa: ANN001
+    a, b = receive_deliveries(NIGHT, delivered_world.unit)
+    pairs = block_records(a, b, delivered_world.unit)
+    scores = score_pairs(a, b, pairs)
+    links = resolve_links(a, b, pairs, scores, delivered_world.unit)
+    again = summarise_night(NIGHT, a, b, pairs, scores, links, delivered_world.unit)
+    assert json.dumps(again) == json.dumps(_summary(night, night[4], delivered_world.unit))
+
+
+def test_no_identifier_and_no_pseudonym_is_in_the_summary(night, delivered_world: SmallWorld) -> None:  # noqa: ANN001
+    text = json.dumps(_summary(night, night[4], delivered_world.unit))
+    people = few_people().side_a
+    for column in ("rid", "last", "street", "phone", "email"):
+        assert not any(f'"{value}"' in text for value in people[column].to_pylist() if value)
+    assert not any(bytes(p).hex() in text for p in night[0].records.record_pseudonyms)
