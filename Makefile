@@ -7,9 +7,13 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in /usr/bin/python3.11 /usr/local/bin/python3.11 python3.11 python3; do \
 	"$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
 
-.PHONY: help setup demo test check lock clean
+PYTEST := $(BIN)/python -m pytest
+KINDS := unit spec properties golden boundary integration flows faults end-to-end
+
+.PHONY: help setup demo test test-slow check coverage bench lock clean $(KINDS:%=test-%)
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+	@echo "one kind of test:  $(KINDS:%=test-%)"
 
 setup: $(VENV)/.done ## virtual environment with locked dependencies, once
 
@@ -23,6 +27,35 @@ $(VENV)/.done: requirements.txt pyproject.toml
 
 demo: setup ## a whole night on real parts, then stays up until Ctrl-C
 	@$(BIN)/nightlink demo
+
+test: setup ## every test that is not slow; what `make demo` and test-slow do beside them takes minutes each
+	@$(PYTEST) -m "not slow" --durations=10
+
+test-slow: setup ## whole demos and several nights in a row
+	@$(PYTEST) -m slow --durations=10
+
+# One target a kind, slow ones included: make test-unit, test-spec, test-properties, test-golden, test-boundary,
+# test-integration, test-flows, test-faults, test-end-to-end.
+$(KINDS:%=test-%): test-%: setup
+	@$(PYTEST) tests/$(subst -,_,$*) --durations=10
+
+check: setup ## style, types, and which way imports point
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format ."; exit 1; }
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+# Compiled kernels leave no trace that coverage could see, so they run as Python here.
+coverage: setup ## branch coverage of linkage_core by the tests that need no server
+	@NUMBA_DISABLE_JIT=1 $(PYTEST) -q --cov --cov-report=term-missing:skip-covered \
+		tests/unit tests/spec tests/properties tests/golden
+
+bench: setup ## how fast, on this machine: encoding, blocking, scoring
+	@for name in encode candidates dice_pairs; do echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
+
+clean: ## caches; the virtual environment stays
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov build dist
+	@find $(wildcard deployments flows tasks sql linkage_core tests) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: ## resolve the dependencies anew into requirements.txt
 	$(BIN)/python -m pip install -q "uv>=0.9,<1"
