@@ -75,5 +75,7 @@ class NightlinkError(Exception):
 class ProtocolError(NightlinkError):
     """The linkage protocol file is wrong; the message names the entry."""
 
-    def __init__(self, *, found: str, expected: str, remedy: str = "Correct the linkage protocol file.") -> None:
+    def __init__(
+        self, *, found: str, expected: str, remedy: str = "Correct the linkage protocol file."
+    ) -> None:
         super().__init__("E-PROTOCOL", found=found, expected=expected, remedy=remedy)

@@ -19,7 +19,9 @@ def _group() -> None:
 
 @app.command()
 def verify(
-    url_file: Annotated[Path, typer.Option("--url-file", help="file with the warehouse's URL for the role auditor")],
+    url_file: Annotated[
+        Path, typer.Option("--url-file", help="file with the warehouse's URL for the role auditor")
+    ],
 ) -> None:
     """Check the whole hash chain, and that every night's links still have the digest that was published."""
     verified = verify_audit(url_file)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import psycopg2
 import pytest
-from warehouse_nights import CONTENT_TABLES, NUMBERS, Nights, Warehouse
 
 from sql.servers import PostgresServer
 from sql.warehouse.login_roles import FIXED_ROLES, content_role, install_warehouse
+from tests.integration.warehouse.warehouse_nights import CONTENT_TABLES, NUMBERS, Nights, Warehouse
 
 
 @pytest.fixture(scope="session")

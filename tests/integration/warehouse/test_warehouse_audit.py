@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from warehouse_nights import Nights, Warehouse, day, link
 
 from linkage_core.audit.audit_events import NightPublished, parse_event
 from linkage_core.audit.hash_chain import ChainHead, chain_hash, check_chain
@@ -13,6 +12,7 @@ from linkage_core.errors import NightlinkError
 from linkage_core.linkage_unit.link_table import digest_of_link_rows
 from sql.warehouse.audit_log import read_events, read_head_runs, read_links_of_run, read_publications
 from sql.warehouse.transactions import warehouse_snapshot
+from tests.integration.warehouse.warehouse_nights import Nights, Warehouse, day, link
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from warehouse_nights import Warehouse, content_event, day, load
 
 from linkage_core.errors import NightlinkError
 from sql.servers import PostgresServer
 from sql.warehouse.content import load_content
+from tests.integration.warehouse.warehouse_nights import Warehouse, content_event, day, load
 
 
 def admission(code: str | None = "I21.9") -> tuple[Any, ...]:

@@ -8,13 +8,13 @@ import time
 from datetime import date
 
 import pytest
-from warehouse_nights import Nights, Warehouse, day, link
 
 from linkage_core.errors import NightlinkError
 from sql.engine import make_engine
 from sql.warehouse.ledger import begin_run, fail_run, list_runs, project_lock, read_head, read_run
 from sql.warehouse.links import stage_links
 from sql.warehouse.transactions import warehouse_transaction
+from tests.integration.warehouse.warehouse_nights import Nights, Warehouse, day, link
 
 
 def test_a_run_begins_and_gets_the_next_fence(nights: Nights) -> None:

@@ -10,8 +10,6 @@ from typing import Any
 
 import psycopg2
 import pytest
-from tcp_proxy import TcpProxy
-from warehouse_nights import Nights, Warehouse, day, link
 
 import sql.warehouse.links as links_module
 from linkage_core.errors import NightlinkError
@@ -21,6 +19,8 @@ from sql.warehouse.audit_log import read_deliveries_of_run, read_links_of_run
 from sql.warehouse.ledger import LedgerRun, read_run
 from sql.warehouse.links import LinkChanges, LinkRow, publish_links, publish_staged_links, stage_links
 from sql.warehouse.transactions import warehouse_snapshot, warehouse_transaction
+from tests.integration.warehouse.tcp_proxy import TcpProxy
+from tests.integration.warehouse.warehouse_nights import Nights, Warehouse, day, link
 
 FOREVER = date.max  # what psycopg2 makes of infinity
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from warehouse_nights import Nights, Warehouse, day, load
 
 from linkage_core.errors import NightlinkError
 from sql.engine import make_engine
@@ -20,6 +19,7 @@ from sql.warehouse.migrate import (
     shipped_migrations,
 )
 from sql.warehouse.transactions import warehouse_transaction
+from tests.integration.warehouse.warehouse_nights import Nights, Warehouse, day, load
 
 ONE = Migration(1, "one", "CREATE TABLE one (n integer); INSERT INTO one VALUES (1);")
 TWO = Migration(2, "two", "CREATE TABLE two (n integer);")

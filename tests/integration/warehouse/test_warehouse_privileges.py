@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import psycopg2
 import pytest
-from warehouse_nights import Nights, Warehouse, link, load
+
+from tests.integration.warehouse.warehouse_nights import Nights, Warehouse, link, load
 
 ROLES = ("linkage_loader", "hospital_content_loader", "pharmacy_content_loader", "researcher", "auditor")
 UUID = "'00000000-0000-4000-8000-000000000000'"

@@ -9,11 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from warehouse_nights import FIRST_NIGHT, Nights, Warehouse, day, link, load
 
 from linkage_core.errors import NightlinkError
 from linkage_core.evaluation.synthetic_care import DIAGNOSIS_GROUPS, followup_by_group, generate_care
 from sql.warehouse.research import followup_within_30_days, run_query
+from tests.integration.warehouse.warehouse_nights import FIRST_NIGHT, Nights, Warehouse, day, link, load
 
 
 def pseudonym(person_id: str) -> str:
