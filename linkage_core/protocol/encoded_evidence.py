@@ -123,12 +123,7 @@ def take_evidence(evidence: EncodedEvidence, rows: npt.NDArray[np.intp]) -> Enco
 
 
 def _check(name: str, array: npt.NDArray[np.generic], dtype: type, rows: int, dimensions: int) -> None:
-    if (
-        array.dtype != dtype
-        or array.ndim != dimensions
-        or len(array) != rows
-        or not array.flags.c_contiguous
-    ):
+    if array.dtype != dtype or array.ndim != dimensions or len(array) != rows or not array.flags.c_contiguous:
         raise _wrong(
             f"{name} as {array.dtype} of shape {array.shape}",
             f"{np.dtype(dtype)}, {rows} rows, {dimensions} dimensions, C-contiguous",

@@ -151,6 +151,12 @@ class EvidenceSpec:
         levels = FIELD_LEVELS.get(field, PLAIN_LEVELS)
         return tuple((name, codes) for name, codes in levels if name == "exact" or used & set(codes))
 
+    @property
+    def blocking_tokens(self) -> tuple[int, ...]:
+        """Places of the tokens whose equality proposes a candidate pair."""
+        passes = {token(*parts).parts for parts in BLOCKING_TOKENS}
+        return tuple(t for t, definition in enumerate(self.tokens) if definition.parts in passes)
+
     @cached_property
     def atoms(self) -> tuple[TokenPart, ...]:
         """Every atom that a token, a filter or an implication can show, sorted."""
@@ -236,6 +242,7 @@ BLOCKING_TOKENS: tuple[tuple[str, ...], ...] = (
     ("family_name:soundex", "birth_date:year"),
     ("given_name:prefix1", "birth_date:year_digit_month_day"),
     ("given_name:prefix1", "birth_date:year_sorted_day_month"),
+    ("family_name:suffix3", "birth_date:year_sorted_day_month"),
     ("given_name:soundex", "family_name:suffix3"),
     ("given_name:prefix1", "family_name:prefix3", "postcode:prefix3"),
     ("names:soundex",),
@@ -255,6 +262,7 @@ BLOCKING_TOKENS: tuple[tuple[str, ...], ...] = (
     ("given_name:soundex", "street:street_start"),
     ("family_name", "street:house_number"),
     ("street", "birth_date:year"),
+    ("given_name", "street"),
     ("birth_date", "phone"),
     ("birth_date", "email"),
 )

@@ -1,0 +1,113 @@
+"""Normalised columns as distinct values, and seen through codes. Zone: custodian."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from linkage_core.custodian.blocking_keys import BLOCKING_FUNCTIONS, CodedColumn
+from linkage_core.custodian.q_grams import number_codes
+from linkage_core.custodian.text_folding import words
+from linkage_core.errors import NightlinkError
+from linkage_core.protocol.evidence_spec import FAMILY, GIVEN, NAMES, TokenPart
+
+_STREET_KINDS = words(
+    """
+    n s e w ne nw se sw st ave rd dr ln ct pl blvd sq ter terr trl pkwy hwy cir cct cres cl gr way apt ste
+    """
+)
+STREET_START_LETTERS = 4
+
+
+@dataclass(frozen=True)
+class FieldColumn:
+    """A normalised column: each row's index into the distinct values, -1 for a missing one."""
+
+    value_of_row: npt.NDArray[np.intp] = field(repr=False)
+    values: pa.Array = field(repr=False)
+
+
+FieldColumns = Mapping[str, FieldColumn]
+
+
+def street_start(street: str) -> str | None:
+    """The first letters of a street's name without numbers, directions and kinds of street; None if none.
+
+    Spaces do not count, so a name that was split or joined keeps its start.
+    """
+    kept = [word for word in street.split() if word.isalpha() and word not in _STREET_KINDS]
+    return "".join(kept)[:STREET_START_LETTERS] or None
+
+
+EVIDENCE_FUNCTIONS: Mapping[str, Callable[[str], str | None]] = {
+    **BLOCKING_FUNCTIONS,
+    "decade": lambda date: date[:3],
+    "street_start": street_start,
+}
+"""What each code of a token takes from a normalised value; None makes the token null."""
+
+
+def field_columns(batch: pa.RecordBatch, fields: Sequence[str]) -> FieldColumns:
+    """The batch's columns by field; a field without a column has no values.
+
+    Raises
+    ------
+    NightlinkError
+        E-INPUT when a column is not normalised text.
+    """
+    return {name: _field_column(batch, name) for name in fields}
+
+
+def code_part(columns: FieldColumns, part: TokenPart, rows: int) -> CodedColumn:
+    """One part of a token: a field seen through its code, or both names without their order."""
+    if part.field == NAMES:
+        return _unordered_names(columns, part.code, rows)
+    column = columns.get(part.field)
+    if column is None:
+        return CodedColumn(np.full(rows, -1, np.int64), pa.array([], pa.utf8()))
+    return code_field(column, part.code)
+
+
+def code_field(column: FieldColumn, code: str) -> CodedColumn:
+    """A column seen through a code."""
+    if code == "exact":
+        return CodedColumn(column.value_of_row.astype(np.int64), column.values)
+    function = EVIDENCE_FUNCTIONS[code]
+    coded = pa.array([function(v) for v in column.values.to_pylist()], pa.utf8()).dictionary_encode()
+    code_of_value = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    # a last entry of -1 serves the rows whose value index is -1
+    return CodedColumn(np.append(code_of_value, -1)[column.value_of_row], coded.dictionary)
+
+
+def _unordered_names(columns: FieldColumns, code: str, rows: int) -> CodedColumn:
+    """Given and family name as one value that does not tell which is which; null when one is missing."""
+    given, family = (code_part(columns, TokenPart(name, code), rows) for name in (GIVEN, FAMILY))
+    present = (given.code_of_row >= 0) & (family.code_of_row >= 0)
+    pairs = (given.code_of_row[present] << 32 | family.code_of_row[present]).astype(np.uint64)
+    numbers, distinct = number_codes(pairs)
+    first, last = given.codes.to_pylist(), family.codes.to_pylist()
+    texts = ["\n".join(sorted((first[p >> 32], last[p & 0xFFFFFFFF]))) for p in distinct.tolist()]
+    coded = pa.array(texts, pa.utf8()).dictionary_encode()
+    code_of_row = np.full(rows, -1, np.int64)
+    code_of_row[present] = coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)[numbers]
+    return CodedColumn(code_of_row, coded.dictionary)
+
+
+def _field_column(batch: pa.RecordBatch, name: str) -> FieldColumn:
+    if name not in batch.schema.names:
+        return FieldColumn(np.full(batch.num_rows, -1, np.intp), pa.array([], pa.utf8()))
+    column = batch.column(name)
+    if not pa.types.is_string(column.type):
+        raise NightlinkError(
+            "E-INPUT",
+            found=f"the column {name} as {column.type}",
+            expected="normalised text (utf8)",
+            remedy="Pass the batch through normalise_batch first.",
+        )
+    encoded = column.dictionary_encode()
+    indices = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.intp)
+    return FieldColumn(indices, encoded.dictionary)

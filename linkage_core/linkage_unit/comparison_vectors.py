@@ -1,0 +1,336 @@
+"""Comparison vectors: how much of each field agrees, read from tokens and filters. Zone: linkage_unit.
+
+No field is seen by itself. Equal tokens make all their parts *known* to agree, and a diffused filter with few
+differing q-grams makes its fields *near*; a field's level is the best that is known. A field that one side
+lacks is null. So is a place (postcode, street, middle name) whose exact agreement no token could show, because
+something beside it in every token did not agree: null contributes nothing, neither for nor against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from linkage_core.linkage_unit.dice_kernels import count_bits, dice_pairs, kernel_input
+from linkage_core.linkage_unit.kernel_compilation import CompiledKernel, run_in_chunks
+from linkage_core.protocol.encoded_evidence import MISSING, EncodedEvidence, check_evidence
+from linkage_core.protocol.evidence_spec import (
+    CORE_FIELDS,
+    FAMILY,
+    GIVEN,
+    IMPLIED_CODES,
+    NAMES,
+    NEAR,
+    SEX,
+    EvidenceSpec,
+    FilterGroup,
+    TokenDefinition,
+    TokenPart,
+)
+
+NULL_LEVEL = -1
+PAIRS_PER_CHUNK = 1 << 16
+"""Fixed, so that chunks are the same on every machine."""
+MAX_ATOMS = 64
+
+Words = npt.NDArray[np.uint64]
+Levels = npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class ComparisonVectors:
+    """Levels of pairs.
+
+    Attributes
+    ----------
+    levels : ndarray of int8, shape (m, fields)
+        Index into the field's level names (:meth:`EvidenceSpec.level_names`); -1 is null.
+    """
+
+    levels: Levels
+
+    def __len__(self) -> int:
+        return len(self.levels)
+
+
+@dataclass(frozen=True)
+class EvidenceMasks:
+    """The spec as bit sets over its atoms (atom ``i`` of ``spec.atoms`` is bit ``i``), for the kernel.
+
+    Attributes
+    ----------
+    shown : uint64, shape (tokens,)
+        Atoms that are known when the token agrees, implied ones included.
+    near : uint64, shape (groups,)
+        Atoms that are known when the group's filter is near.
+    level_masks : uint64, shape (fields, most levels)
+        Atoms any of which gives the field this level; 0 beyond the field's levels.
+    different : int8, shape (fields,)
+        Index of the level *different*.
+    tests, tested_field : uint64 and intp, shape (k,)
+        When all atoms of ``tests[i]`` are known, some token could have shown field ``tested_field[i]``.
+    always_tested : bool, shape (fields,)
+        Fields whose disagreement a filter or the profile shows, whatever else agrees.
+    street_parts, street_whole : uint64
+        When all of the first are known, so is the second.
+    swapped : uint64, shape (2,)
+        The atoms of unordered names, exact and by sound.
+    names : intp, shape (4,)
+        Index of given and of family name (-1 if absent); of each, the first level worse than its sound.
+    """
+
+    shown: Words
+    near: Words
+    level_masks: Words
+    different: Levels
+    tests: Words
+    tested_field: npt.NDArray[np.intp]
+    always_tested: npt.NDArray[np.bool_]
+    street_parts: np.uint64
+    street_whole: np.uint64
+    swapped: Words
+    names: npt.NDArray[np.intp]
+
+
+def compare_pairs(
+    evidence_a: EncodedEvidence,
+    evidence_b: EncodedEvidence,
+    index_a: npt.NDArray[np.intp],
+    index_b: npt.NDArray[np.intp],
+    spec: EvidenceSpec,
+    filter_fill: tuple[float, ...],
+    *,
+    threads: int | None = None,
+) -> ComparisonVectors:
+    """Levels of given pairs.
+
+    Parameters
+    ----------
+    evidence_a, evidence_b : EncodedEvidence
+        Of the two sides, under one spec and key.
+    index_a, index_b : ndarray of intp, shape (m,)
+        Rows of the pairs, in any order.
+    filter_fill : tuple of float
+        Mean fill of each group's filters before diffusion, of both custodians together.
+    threads : int, optional
+        Every number gives the same bytes. By default all cores of the process.
+
+    Returns
+    -------
+    ComparisonVectors
+        Memory: one byte a pair and field, and a few megabytes a chunk.
+
+    Raises
+    ------
+    NightlinkError
+        E-KERNEL-INPUT when widths or indices do not fit, or the spec has more than 64 atoms.
+    """
+    check_evidence(evidence_a, spec)
+    check_evidence(evidence_b, spec)
+    _check_pairs(index_a, index_b, len(evidence_a), len(evidence_b))
+    masks = evidence_masks(spec)
+    is_near = near_pairs(evidence_a, evidence_b, index_a, index_b, spec, filter_fill, threads)
+    levels = np.empty((len(index_a), len(spec.fields)), np.int8)
+
+    def work(start: int, stop: int) -> None:
+        pairs = slice(start, stop)
+        _levels_kernel(
+            evidence_a.tokens, evidence_b.tokens, evidence_a.rarity, evidence_b.rarity,
+            index_a[pairs], index_b[pairs], is_near[pairs],
+            masks.shown, masks.near, masks.level_masks, masks.different, masks.tests, masks.tested_field,
+            masks.always_tested, masks.street_parts, masks.street_whole, masks.swapped, masks.names,
+            levels[pairs],
+        )  # fmt: skip
+
+    run_in_chunks(work, len(index_a), chunk=PAIRS_PER_CHUNK, threads=threads)
+    if SEX in spec.fields:
+        levels[:, spec.fields.index(SEX)] = _sex_levels(evidence_a.sex[index_a], evidence_b.sex[index_b])
+    return ComparisonVectors(levels)
+
+
+def near_threshold(group: FilterGroup, fill: float, near_q_grams: float) -> float:
+    """The Hamming rate of diffused filters below which fewer than ``near_q_grams`` q-grams differ.
+
+    A differing q-gram flips about ``k (1 - fill)`` of the plain filter's bits; a plain rate ``p`` becomes
+    ``(1 - (1 - 2p)^t) / 2`` by diffusion (doi:10.56553/popets-2023-0054).
+    """
+    plain = near_q_grams * group.bits_per_q_gram * (1.0 - fill) / group.bits
+    return (1.0 - (1.0 - 2.0 * min(plain, 0.5)) ** group.terms) / 2.0
+
+
+def near_pairs(
+    evidence_a: EncodedEvidence,
+    evidence_b: EncodedEvidence,
+    index_a: npt.NDArray[np.intp],
+    index_b: npt.NDArray[np.intp],
+    spec: EvidenceSpec,
+    filter_fill: tuple[float, ...],
+    threads: int | None = None,
+) -> npt.NDArray[np.bool_]:
+    """Which groups' filters are near: bool, shape (m, groups); never so where one is missing."""
+    near = np.zeros((len(index_a), len(spec.groups)), np.bool_)
+    for g, group in enumerate(spec.groups):
+        filters_a, filters_b = evidence_a.group_filters[g], evidence_b.group_filters[g]
+        bits_a, bits_b = count_bits(filters_a)[index_a], count_bits(filters_b)[index_b]
+        total = bits_a + bits_b
+        # the double nearest to 2 s / total, times total / 2, is s to far less than one bit
+        dice = dice_pairs(filters_a, filters_b, index_a, index_b, threads=threads)
+        hamming = np.rint(total * (1.0 - dice))
+        threshold = near_threshold(group, filter_fill[g], spec.near_q_grams)
+        near[:, g] = (hamming < threshold * group.diffused_bits) & (bits_a > 0) & (bits_b > 0)
+    return near
+
+
+def evidence_masks(spec: EvidenceSpec) -> EvidenceMasks:
+    """The spec as bit sets."""
+    atoms = spec.atoms
+    if len(atoms) > MAX_ATOMS:
+        raise kernel_input(f"{len(atoms)} atoms in the evidence", f"at most {MAX_ATOMS}")
+    bit = {atom: 1 << i for i, atom in enumerate(atoms)}
+    field_index = {name: f for f, name in enumerate(spec.fields)}
+    shown = [_union(bit, _implied(token.parts)) for token in spec.tokens]
+    near = [_union(bit, [TokenPart(name, NEAR) for name in group.fields]) for group in spec.groups]
+    tests = [
+        (_union(bit, rest), field_index[part.field])
+        for token in spec.tokens
+        for part, rest in _tests_of(token)
+    ]
+    number, start = TokenPart("street", "house_number"), TokenPart("street", "street_start")
+    both = number in bit and start in bit
+    names = [field_index.get(name, -1) for name in (GIVEN, FAMILY)]
+    names += [_first_unlike_in_sound(spec, name) for name in (GIVEN, FAMILY)]
+    return EvidenceMasks(
+        shown=np.array(shown, np.uint64),
+        near=np.array(near, np.uint64),
+        level_masks=_level_masks(spec, bit),
+        different=np.array([len(spec.level_codes(name)) for name in spec.fields], np.int8),
+        tests=np.array([mask for mask, _ in tests], np.uint64),
+        tested_field=np.array([f for _, f in tests], np.intp),
+        always_tested=np.array([name in CORE_FIELDS for name in spec.fields], np.bool_),
+        street_parts=np.uint64(_union(bit, [number, start]) if both else 0),
+        street_whole=np.uint64(bit[TokenPart("street", "number_and_start")] if both else 0),
+        swapped=np.array([bit.get(TokenPart(NAMES, code), 0) for code in ("exact", "soundex")], np.uint64),
+        names=np.array(names, np.intp),
+    )
+
+
+def _implied(parts: tuple[TokenPart, ...]) -> list[TokenPart]:
+    """The parts and all that they imply. Whatever a name's exact agreement implies is of names only, and an
+    atom that the spec does not use is no bit, so one table serves every kind of field.
+    """
+    return [
+        *parts,
+        *(TokenPart(part.field, code) for part in parts for code in IMPLIED_CODES.get(part.code, ())),
+    ]
+
+
+def _tests_of(token: TokenDefinition) -> list[tuple[TokenPart, list[TokenPart]]]:
+    """Each exact part of a place, with the other parts: when those agree, the token tells whether it does."""
+    places = {part.field for part in token.parts} - {*CORE_FIELDS, NAMES, SEX}
+    return [
+        (part, [other for other in token.parts if other.field != part.field])
+        for part in token.parts
+        if part.field in places and part.code == "exact"
+    ]
+
+
+def _union(bit: Mapping[TokenPart, int], parts: list[TokenPart]) -> int:
+    union = 0
+    for part in parts:
+        union |= bit.get(part, 0)
+    return union
+
+
+def _level_masks(spec: EvidenceSpec, bit: Mapping[TokenPart, int]) -> Words:
+    levels = [spec.level_codes(name) for name in spec.fields]
+    masks = np.zeros((len(levels), max((len(codes) for codes in levels), default=0)), np.uint64)
+    for f, name in enumerate(spec.fields):
+        for level, (_, codes) in enumerate(levels[f]):
+            masks[f, level] = _union(bit, [TokenPart(name, code) for code in codes])
+    return masks
+
+
+def _first_unlike_in_sound(spec: EvidenceSpec, name: str) -> int:
+    alike = {"exact", NEAR, "soundex"}
+    return sum(level in alike for level, _ in spec.level_codes(name))
+
+
+def _sex_levels(sex_a: npt.NDArray[np.uint8], sex_b: npt.NDArray[np.uint8]) -> Levels:
+    levels = np.where(sex_a == sex_b, 0, 1).astype(np.int8)
+    levels[(sex_a == MISSING) | (sex_b == MISSING)] = NULL_LEVEL
+    return levels
+
+
+def _check_pairs(
+    index_a: npt.NDArray[np.intp], index_b: npt.NDArray[np.intp], records_a: int, records_b: int
+) -> None:
+    for name, index, records in (("index_a", index_a, records_a), ("index_b", index_b, records_b)):
+        if index.dtype != np.intp or index.shape != index_a.shape or index.ndim != 1:
+            raise kernel_input(f"{name} as {index.dtype} of shape {index.shape}", "intp, (m,), alike on both")
+        if len(index) and (index.min() < 0 or index.max() >= records):
+            raise kernel_input(f"{name} beyond the records", f"indices from 0 to {records - 1}")
+
+
+def _write_levels(  # pragma: no cover - compiled; held to its twin in tests/reference
+    tokens_a: Words,
+    tokens_b: Words,
+    rarity_a: npt.NDArray[np.uint8],
+    rarity_b: npt.NDArray[np.uint8],
+    index_a: npt.NDArray[np.intp],
+    index_b: npt.NDArray[np.intp],
+    is_near: npt.NDArray[np.bool_],
+    shown: Words,
+    near: Words,
+    level_masks: Words,
+    different: Levels,
+    tests: Words,
+    tested_field: npt.NDArray[np.intp],
+    always_tested: npt.NDArray[np.bool_],
+    street_parts: np.uint64,
+    street_whole: np.uint64,
+    swapped: Words,
+    names: npt.NDArray[np.intp],
+    out: Levels,
+) -> None:
+    zero = np.uint64(0)
+    for k in range(index_a.shape[0]):
+        i = index_a[k]
+        j = index_b[k]
+        known = zero
+        for t in range(shown.shape[0]):
+            if tokens_a[i, t] != zero and tokens_a[i, t] == tokens_b[j, t]:
+                known |= shown[t]
+        for g in range(near.shape[0]):
+            if is_near[k, g]:
+                known |= near[g]
+        if street_parts != zero and known & street_parts == street_parts:
+            known |= street_whole
+        tested = zero
+        for c in range(tests.shape[0]):
+            if tests[c] & ~known == zero:
+                tested |= np.uint64(1) << np.uint64(tested_field[c])
+        for f in range(different.shape[0]):
+            level = different[f]
+            for n in range(different[f] - 1, -1, -1):
+                if known & level_masks[f, n] != zero:
+                    level = n
+            seen = always_tested[f] or (tested >> np.uint64(f)) & np.uint64(1) != zero
+            if rarity_a[i, f] == 0 or rarity_b[j, f] == 0 or (level > 0 and not seen):
+                level = -1
+            out[k, f] = level
+        if names[0] >= 0 and names[1] >= 0 and out[k, names[0]] >= 0 and out[k, names[1]] >= 0:
+            given = out[k, names[0]]
+            family = out[k, names[1]]
+            # With one name exact in its place, equal unordered names say nothing of a swap.
+            if known & swapped[0] != zero and given > 0 and family > 0:
+                out[k, names[0]] = different[names[0]] + 1
+                out[k, names[1]] = -1
+            elif known & swapped[1] != zero and given >= names[2] and family >= names[3]:
+                out[k, names[0]] = different[names[0]] + 2
+                out[k, names[1]] = -1
+
+
+_levels_kernel: Callable[..., None] = CompiledKernel(_write_levels)

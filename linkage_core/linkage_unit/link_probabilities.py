@@ -1,0 +1,179 @@
+"""Probabilities of links that hold what they say, and a threshold chosen without truth. Zone: linkage_unit.
+
+The model's posterior ranks pairs well, but its fields are not independent, so its size is only about right.
+The night's own data correct it: once a record has its confident match, its **other** candidates are certain
+to be wrong, and the odds that those reach show how high wrong pairs reach. (The same idea estimates false
+discovery rates in other fields by decoys: Elias and Gygi 2007, doi:10.1038/nmeth1019; the empirical null:
+Efron 2004, doi:10.1198/016214504000000089.)
+
+With a share ``a`` of side A and ``b`` of side B confidently linked, a wrong pair touches no confident record
+with chance (1 - a)(1 - b), so the wrong pairs that may be output are to those seen beside confident links as
+(1 - a)(1 - b) to 1 - (1 - a)(1 - b).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from linkage_core.errors import NightlinkError
+from linkage_core.linkage_unit.match_model import PairOdds
+from linkage_core.linkage_unit.one_to_one import greedy_one_to_one
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+CONFIDENT = 0.9
+"""Posterior from which a link is taken for true when its rivals are counted."""
+LEAST_PROBABILITY = 0.5
+"""No link less probable than this is output, whatever the mean of all would allow."""
+LEAST_POSTERIOR = 0.02
+"""The model itself must give a link this much: it guards nights without rivals to count."""
+ENOUGH_RIVALS = 20.0
+"""Expected wrong links weigh in by counts; with fewer rivals than this in all, the model's posterior stands."""
+
+
+@dataclass(frozen=True)
+class LinkProbabilities:
+    """One-to-one links, each with a calibrated probability.
+
+    Attributes
+    ----------
+    pairs : ndarray of intp, shape (links,)
+        Positions of the selected pairs, ascending; no record is in two of them.
+    probability : ndarray of float64, shape (links,)
+        Chance that the link is true.
+    """
+
+    pairs: Indices
+    probability: Floats = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ChosenThreshold:
+    """A threshold and what it promises.
+
+    Attributes
+    ----------
+    threshold : float
+        Links of at least this probability are output; above 1.0 when none can be.
+    links : int
+    expected_precision : float
+        Mean probability of the links output; 0.0 without any.
+    expected_recall : float
+        Expected true links output, of all expected among the links; 0.0 without any.
+    reached : bool
+        False when no threshold holds the target: nothing is output, loudly.
+    """
+
+    threshold: float
+    links: int
+    expected_precision: float
+    expected_recall: float
+    reached: bool
+
+
+def link_probabilities(
+    odds: PairOdds,
+    index_a: Indices,
+    index_b: Indices,
+    tie_keys: npt.NDArray[np.uint64],
+    records_a: int,
+    records_b: int,
+) -> LinkProbabilities:
+    """Resolve one-to-one by posterior, and calibrate the links by the rivals of confident ones.
+
+    Ties go by ``tie_keys``: no row order enters. Isotonic in the odds: better odds never get less.
+    """
+    selected = greedy_one_to_one(index_a, index_b, odds.probability, tie_keys, possible=0.0)
+    posterior = odds.probability[selected]
+    rivals, scale = _rivals(odds, selected, index_a, index_b, records_a, records_b)
+    link_odds = odds.odds[selected]
+    if len(rivals) < ENOUGH_RIVALS:
+        return LinkProbabilities(selected, posterior)
+    probability = 1.0 - local_error_rates(link_odds, rivals, scale)
+    probability[posterior < LEAST_POSTERIOR] = 0.0
+    return LinkProbabilities(selected, probability)
+
+
+def local_error_rates(link_odds: Floats, rival_odds: Floats, scale: float) -> Floats:
+    """Expected wrong links per link, near each link's odds.
+
+    Above odds ``s`` stand ``n(s)`` links, of which ``scale`` times the rivals above ``s`` are expected to be
+    wrong; the rate is the slope of the greatest convex curve below that count, which makes it rise as odds
+    fall (pool adjacent violators: Barlow, Bartholomew, Bremner and Brunk 1972).
+
+    Parameters
+    ----------
+    link_odds : ndarray of float64, shape (links,)
+    rival_odds : ndarray of float64, shape (rivals,)
+    scale : float
+        Wrong links for each rival.
+
+    Returns
+    -------
+    ndarray of float64, shape (links,)
+        In [0, 1]; equal odds get equal rates.
+    """
+    distinct, of_link, links = np.unique(-link_odds, return_inverse=True, return_counts=True)
+    above = np.searchsorted(np.sort(-rival_odds), distinct, side="right")
+    wrong = scale * np.diff(above, prepend=0)
+    rates: Floats = np.clip(_pool_adjacent(wrong, links.astype(np.float64)), 0.0, 1.0)[of_link]
+    return rates
+
+
+def choose_threshold(probability: Floats, target_precision: float) -> ChosenThreshold:
+    """The lowest threshold above which the links' mean probability holds the target.
+
+    Parameters
+    ----------
+    probability : ndarray of float64, shape (links,)
+    target_precision : float
+        In (0, 1).
+
+    Raises
+    ------
+    NightlinkError
+        E-INPUT when the target is no precision.
+    """
+    if not 0.0 < target_precision < 1.0:
+        raise NightlinkError(
+            "E-INPUT", found="a target precision outside 0 to 1", expected="such as 0.99",
+            remedy="Give a target between 0 and 1.",
+        )  # fmt: skip
+    ranked = np.sort(probability)[::-1]
+    means = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
+    last_of_value = np.append(ranked[1:] != ranked[:-1], True)[: len(ranked)]
+    holds = np.flatnonzero((means >= target_precision) & (ranked >= LEAST_PROBABILITY) & last_of_value)
+    if not len(holds):
+        return ChosenThreshold(2.0, 0, 0.0, 0.0, reached=False)
+    end = int(holds[-1])
+    recall = float(ranked[: end + 1].sum() / max(ranked.sum(), 1e-12))
+    return ChosenThreshold(float(ranked[end]), end + 1, float(means[end]), recall, reached=True)
+
+
+def _rivals(
+    odds: PairOdds, selected: Indices, index_a: Indices, index_b: Indices, records_a: int, records_b: int
+) -> tuple[Floats, float]:
+    """Odds of all pairs beside confident links, and how many wrong links each of them stands for."""
+    confident = selected[odds.probability[selected] >= CONFIDENT]
+    linked_a, linked_b = np.zeros(records_a, np.bool_), np.zeros(records_b, np.bool_)
+    linked_a[index_a[confident]] = True
+    linked_b[index_b[confident]] = True
+    is_rival = linked_a[index_a] | linked_b[index_b]
+    is_rival[confident] = False
+    free = float((1.0 - linked_a.mean()) * (1.0 - linked_b.mean())) if records_a and records_b else 0.0
+    return odds.odds[is_rival], free / max(1.0 - free, 1e-12)
+
+
+def _pool_adjacent(wrong: Floats, links: Floats) -> Floats:
+    """Isotonic (rising) rates wrong / links, pooled over neighbours that fall."""
+    pooled: list[list[float]] = []  # wrong, links, places
+    for w, n in zip(wrong.tolist(), links.tolist(), strict=True):
+        pooled.append([w, n, 1])
+        while len(pooled) > 1 and pooled[-2][0] * pooled[-1][1] >= pooled[-1][0] * pooled[-2][1]:
+            last = pooled.pop()
+            pooled[-1] = [pooled[-1][i] + last[i] for i in range(3)]
+    return np.repeat([w / n for w, n, _ in pooled], [int(places) for _, _, places in pooled])
