@@ -44,7 +44,9 @@ def _forms(word: str) -> Iterator[bytes]:
         yield text.encode()
         yield text.encode("utf-16-le")
         yield text.encode("utf-16-be")
-        yield text.encode("latin-1", "ignore") if len(text) - len(text.encode("latin-1", "ignore")) < 2 else b""
+        yield (
+            text.encode("latin-1", "ignore") if len(text) - len(text.encode("latin-1", "ignore")) < 2 else b""
+        )
         yield from _armoured(text.encode())
         yield urllib.parse.quote(text, safe="").encode()
         yield text.encode("unicode_escape")
@@ -118,7 +120,9 @@ class LeakSearch:
             listed.write_bytes(b"\n".join(self.patterns) + b"\n")
             found = _files_that_match(listed, list(planted))
         missed = [pattern for path, pattern in planted.items() if path not in found]
-        assert not missed, f"the search misses {len(missed)} of {len(planted)} patterns, such as {missed[0]!r}"
+        assert not missed, (
+            f"the search misses {len(missed)} of {len(planted)} patterns, such as {missed[0]!r}"
+        )
 
 
 def files_below(places: Iterable[Path], *, leave_out: Iterable[Path] = ()) -> Iterator[Path]:

@@ -132,7 +132,11 @@ class NightWorld:
     def start_party(self, name: str, night: str, extra: Mapping[str, str] | None = None) -> RunningProcess:
         """One party's own command, in its own environment (and ``extra``) and as its own user."""
         party = next(party for party in self.settings.parties if party.name == name)
-        user = {"user": party.user, "group": party.user, "extra_groups": list(party.groups)} if party.user else {}
+        user = (
+            {"user": party.user, "group": party.user, "extra_groups": list(party.groups)}
+            if party.user
+            else {}
+        )
         command = [sys.executable, "-m", "flows.command_line", *PARTY_COMMANDS[party.zone], "--as-of", night]
         return self._start(command, {**party_environment(party), **(extra or {})}, party.home, user)
 
@@ -286,7 +290,9 @@ class NightWorld:
         server = self.demo.servers["warehouse"]
         if not server.is_running():
             return
-        for (database,) in _all_rows(server.superuser_url(), "SELECT datname FROM pg_database WHERE datallowconn"):
+        for (database,) in _all_rows(
+            server.superuser_url(), "SELECT datname FROM pg_database WHERE datallowconn"
+        ):
             dump_database(server.superuser_url(str(database)), folder / f"{database}.txt")
         # What is in memory only must come to the disk to be found there.
         connection = psycopg2.connect(server.superuser_url())
@@ -298,7 +304,10 @@ class NightWorld:
         """Parquet parts as plain bytes: compression must hide nothing from the search."""
         folder.mkdir(parents=True)
         for number, part in enumerate(sorted((self.root / "exchange").rglob("*.parquet"))):
-            with suppress(pa.ArrowException, OSError), pa.OSFile(str(folder / f"{number}.arrow"), "wb") as sink:
+            with (
+                suppress(pa.ArrowException, OSError),
+                pa.OSFile(str(folder / f"{number}.arrow"), "wb") as sink,
+            ):
                 table = pq.read_table(part)
                 with pa.ipc.new_file(sink, table.schema) as writer:
                     writer.write_table(table)
@@ -326,13 +335,18 @@ def make_night_world(stack: ExitStack) -> NightWorld:
     root.chmod(0o711)  # the parties' and servers' users pass through
     stack.callback(shutil.rmtree, root, ignore_errors=True)
     demo = set_stage(root, choose_people(None, PEOPLE_A_SIDE), FIRST_NIGHT, stack, lambda line: None)
-    plant_people(*(_source_superuser_url(demo, name) for name in CUSTODIANS))
+    plant_into_sources(demo)
     url_file = root / "auditor.url"
     url_file.write_text(demo.warehouse_urls["auditor"])
     url_file.chmod(0o600)
     world = NightWorld(demo, stack, began)
     stack.callback(world.stop_processes)
     return world
+
+
+def plant_into_sources(demo: DemoWorld) -> None:
+    """The planted people into both sources of a stage that is set."""
+    plant_people(*(_source_superuser_url(demo, name) for name in CUSTODIANS))
 
 
 def _source_superuser_url(demo: DemoWorld, name: str) -> str:
@@ -353,7 +367,9 @@ def dump_database(url: str, target: Path) -> None:
     with connection, connection.cursor() as cursor, target.open("ab") as file:
         for schema, table in tables:
             name = composed.Identifier(str(schema), str(table))
-            cursor.copy_expert(composed.SQL("COPY (SELECT t::text FROM {} AS t) TO STDOUT").format(name), file)
+            cursor.copy_expert(
+                composed.SQL("COPY (SELECT t::text FROM {} AS t) TO STDOUT").format(name), file
+            )
         cursor.copy_expert("COPY (SELECT a::text FROM pg_stat_activity AS a) TO STDOUT", file)
     connection.close()
 

@@ -135,10 +135,15 @@ def test_a_night_is_killed_in_encode_in_score_and_in_load_and_then_publishes(nig
 
 def test_the_same_sources_give_the_same_bytes_on_every_night(night_world: NightWorld) -> None:
     first = FIRST_NIGHT.isoformat()
-    nights = [row[0] for row in night_world.query("SELECT run_id FROM linkage.link_run WHERE status = 'published'")]
+    nights = [
+        row[0] for row in night_world.query("SELECT run_id FROM linkage.link_run WHERE status = 'published'")
+    ]
     for custodian in ("hospital", "pharmacy"):
         parts = [
-            [part.read_bytes() for part in sorted(night_world.deliveries(custodian, str(night))[-1].glob("*.parquet"))]
+            [
+                part.read_bytes()
+                for part in sorted(night_world.deliveries(custodian, str(night))[-1].glob("*.parquet"))
+            ]
             for night in [first, *nights]
         ]
         assert all(each == parts[0] for each in parts)

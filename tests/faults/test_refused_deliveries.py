@@ -68,7 +68,9 @@ def test_altered_foreign_and_mismatching_deliveries_are_refused_until_they_are_m
 
     # Other protocol at the pharmacy, the right key: made anew, and refused for another reason.
     protocol = night_world.root / "other_protocol.toml"
-    protocol.write_text((night_world.root / "linkage_protocol.toml").read_text().replace("bits = 130", "bits = 131"))
+    protocol.write_text(
+        (night_world.root / "linkage_protocol.toml").read_text().replace("bits = 130", "bits = 131")
+    )
     protocol.chmod(0o644)
     with night_world.changed_settings("pharmacy", ("linkage_protocol.toml", protocol.name)):
         assert night_world.run_party("pharmacy", night).process.returncode == 0
@@ -118,9 +120,13 @@ def test_the_linkage_unit_does_not_start_where_it_can_read_a_linkage_key(night_w
     key = night_world.folder("hospital") / "secrets" / "linkage.key"
     settings = night_world.folder("linkage-unit") / "settings.toml"
     with ExitStack() as opened:
-        if f'"{key}"' not in settings.read_text():  # one user for all parties: nothing is listed, all is readable
+        if (
+            f'"{key}"' not in settings.read_text()
+        ):  # one user for all parties: nothing is listed, all is readable
             opened.enter_context(
-                night_world.changed_settings("linkage-unit", ("must_not_read = [", f'must_not_read = ["{key}", '))
+                night_world.changed_settings(
+                    "linkage-unit", ("must_not_read = [", f'must_not_read = ["{key}", ')
+                )
             )
         for path, mode in [(key, 0o644), (key.parent, 0o711), (key.parent.parent, 0o711)]:
             opened.callback(path.chmod, path.stat().st_mode & 0o777)
