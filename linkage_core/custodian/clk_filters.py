@@ -1,0 +1,156 @@
+"""The Bloom filters of a linkage schema: bits set from tables of positions. Zone: custodian.
+
+A filter is a row of bytes; bit ``i`` is bit ``7 - i % 8`` of byte ``i // 8``, the order in which CLKs are
+serialised. Rows are padded to whole 64-bit words, so that a value's filter is merged word by word into the
+rows that hold the value.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from linkage_core.custodian.clk_hashing import POSITIONS_A_DIGEST, blake_positions, double_hashes
+from linkage_core.custodian.clk_tokens import ValueTokens, encode_token
+from linkage_core.errors import NightlinkError
+from linkage_core.protocol.linkage_schema import Hashing, LinkageSchema
+
+Filters = npt.NDArray[np.uint8]
+
+
+def filter_words(bits: int) -> int:
+    """64-bit words of a filter of ``bits`` bits."""
+    return -(-bits // 64)
+
+
+def value_filters(
+    tokens: ValueTokens, hashing: Hashing, encoding: str, keys: tuple[bytes, bytes], bits: int
+) -> npt.NDArray[np.uint64]:
+    """The filter of each distinct value of one feature.
+
+    Parameters
+    ----------
+    keys : tuple of bytes
+        The feature's two keys.
+    bits : int
+        Length before folding.
+
+    Returns
+    -------
+    ndarray of uint64, shape (values, words)
+        Bytes in the order of serialisation.
+    """
+    filters = np.zeros((len(tokens.starts) - 1, filter_words(bits)), np.uint64)
+    if len(tokens.tokens) == 0:
+        return filters
+    encoded = [encode_token(token, encoding) for token in tokens.tokens]
+    per_token, per_feature = hashing.bits_per_token or 0, hashing.bits_per_feature or 0
+    rows = filters.view(np.uint8)
+    if hashing.hash == "doubleHash":
+        first, step = double_hashes(keys, encoded, bits, prevent_singularity=hashing.prevent_singularity)
+        _double_kernel(rows, tokens.starts, tokens.token_ids, first, step, bits, per_token, per_feature)
+        return filters
+    needed = np.zeros(len(encoded), np.int64)
+    _need_kernel(tokens.starts, tokens.token_ids, per_token, per_feature, needed)
+    digests = -(-needed // POSITIONS_A_DIGEST)
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(digests * POSITIONS_A_DIGEST)])
+    positions = blake_positions(keys[0], encoded, digests)
+    _blake_kernel(rows, tokens.starts, tokens.token_ids, offsets, positions, bits - 1, per_token, per_feature)
+    return filters
+
+
+def merge_values(
+    filters: npt.NDArray[np.uint64], of_values: npt.NDArray[np.uint64], value_of_row: npt.NDArray[np.intp]
+) -> None:
+    """Or each row's value's filter into the row, in place; -1 stands for no value.
+
+    Raises
+    ------
+    NightlinkError
+        E-KERNEL-INPUT when shapes, dtypes or indices do not fit.
+    """
+    fits = (
+        filters.dtype == of_values.dtype == np.uint64
+        and filters.ndim == of_values.ndim == 2
+        and filters.shape[1] == of_values.shape[1]
+        and value_of_row.shape == filters.shape[:1]
+        and (len(value_of_row) == 0 or int(value_of_row.max()) < len(of_values))
+    )
+    if not fits:
+        raise NightlinkError(
+            "E-KERNEL-INPUT",
+            found=f"filters {filters.shape}, values {of_values.shape}, rows {value_of_row.shape}",
+            expected="uint64 rows of one width, and an index of a value for every row",
+            remedy="Build them with this package.",
+        )
+    _merge_kernel(filters, of_values, value_of_row)
+
+
+def fold_filters(filters: npt.NDArray[np.uint64], schema: LinkageSchema) -> Filters:
+    """XOR-fold filters and cut them to the bytes of a CLK: uint8, shape (n, clk_bytes).
+
+    Each fold puts the second half over the first (Schnell and Borgs 2016,
+    https://doi.org/10.1109/ICDMW.2016.0038). It does not protect against a known-plaintext regression.
+    """
+    rows = filters.view(np.uint8).reshape(len(filters), -1)
+    if schema.folds == 0:
+        return np.ascontiguousarray(rows[:, : schema.clk_bytes])
+    if schema.bits % 8 == 0:
+        pieces = rows[:, : schema.hashed_bits // 8].reshape(len(rows), 1 << schema.folds, schema.bits // 8)
+        return np.ascontiguousarray(np.bitwise_xor.reduce(pieces, axis=1))
+    loose = np.unpackbits(rows, axis=1, count=schema.hashed_bits)
+    folded = np.bitwise_xor.reduce(loose.reshape(len(rows), 1 << schema.folds, schema.bits), axis=1)
+    return np.packbits(folded, axis=1)
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _share(tokens, at, per_token, per_feature):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Positions that the token at place ``at`` of ``tokens`` may set."""
+    if per_token > 0:
+        return per_token
+    return per_feature // tokens + (1 if at < per_feature % tokens else 0)
+
+
+@numba.njit(cache=True, nogil=True)
+def _need_kernel(starts, token_ids, per_token, per_feature, needed):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """The most positions that any value asks of each token."""
+    for v in range(len(starts) - 1):
+        count = starts[v + 1] - starts[v]
+        for j in range(count):
+            token = token_ids[starts[v] + j]
+            needed[token] = max(needed[token], _share(count, j, per_token, per_feature))
+
+
+@numba.njit(cache=True, nogil=True)
+def _blake_kernel(rows, starts, token_ids, offsets, positions, mask, per_token, per_feature):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    for v in range(len(starts) - 1):
+        count = starts[v + 1] - starts[v]
+        for j in range(count):
+            at = offsets[token_ids[starts[v] + j]]
+            for i in range(at, at + _share(count, j, per_token, per_feature)):
+                position = np.intp(positions[i]) & mask
+                rows[v, position >> 3] |= np.uint8(0x80 >> (position & 7))
+
+
+@numba.njit(cache=True, nogil=True)
+def _double_kernel(rows, starts, token_ids, first, step, bits, per_token, per_feature):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    for v in range(len(starts) - 1):
+        count = starts[v + 1] - starts[v]
+        for j in range(count):
+            token = token_ids[starts[v] + j]
+            position = first[token]
+            for _ in range(_share(count, j, per_token, per_feature)):
+                rows[v, position >> 3] |= np.uint8(0x80 >> (position & 7))
+                position += step[token]
+                if position >= bits:
+                    position -= bits
+
+
+@numba.njit(cache=True, nogil=True)
+def _merge_kernel(filters, of_values, value_of_row):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    for row in range(len(value_of_row)):
+        value = value_of_row[row]
+        if value >= 0:
+            for w in range(filters.shape[1]):
+                filters[row, w] |= of_values[value, w]
