@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ZONES = {"custodian", "linkage_unit", "coordinator", "evaluation", "demo"}
 IMAGES = {
     "custodian": "flows.custodian.prefect_flow, flows.custodian.commands, flows.command_line",
-    "linkage_unit": "flows.linkage_unit.prefect_flow, flows.linkage_unit.commands, flows.linkage_unit.audit_commands",
+    "linkage_unit": "flows.linkage_unit.prefect_flow, flows.linkage_unit.commands, flows.linkage_unit.audit_commands,"
+    " flows.linkage_unit.warehouse_commands",
     "coordinator": "flows.coordinator.coordinate_night, flows.coordinator.run_command",
 }
 WORKERS = {"hospital-worker", "pharmacy-worker", "linkage-unit-worker", "coordinator-worker"}
