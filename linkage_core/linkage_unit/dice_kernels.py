@@ -91,7 +91,7 @@ def dice_pairs(
     NightlinkError
         E-KERNEL-INPUT for a wrong dtype or shape, or an index out of range.
     """
-    _check_filters(filters_a, filters_b)
+    check_filters(filters_a, filters_b)
     _check_index("index_a", index_a)
     _check_index("index_b", index_b)
     if len(index_a) != len(index_b):
@@ -142,7 +142,8 @@ def kernel_input(found: str, expected: str) -> NightlinkError:
     )
 
 
-def _check_filters(filters_a: npt.NDArray[np.uint64], filters_b: npt.NDArray[np.uint64]) -> None:
+def check_filters(filters_a: npt.NDArray[np.uint64], filters_b: npt.NDArray[np.uint64]) -> None:
+    """Raise E-KERNEL-INPUT unless both are uint64 of shape (n, words) with the same number of words."""
     for name, filters in (("filters_a", filters_a), ("filters_b", filters_b)):
         if filters.dtype != np.uint64 or filters.ndim != 2:
             raise kernel_input(

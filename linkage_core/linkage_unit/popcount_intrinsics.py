@@ -18,6 +18,7 @@ from numba.core.errors import RequireLiteralValue
 from numba.extending import intrinsic
 
 LANES = 8
+SLABS_PER_BLOCK = 64
 CACHE_LINE_WORDS = 8
 _I32 = ir.IntType(32)
 _I64 = ir.IntType(64)
@@ -68,8 +69,78 @@ def _type_prefetch_row(typing: Any, rows: Any, i: Any, words: Any) -> Any:
     return types.void(rows, i, words), generate
 
 
+def _type_mark_close_lanes(
+    typing: Any, rows: Any, i: Any, slabs: Any, block: Any, limits: Any, marks: Any, words: Any, groups: Any
+) -> Any:
+    """Bit ``l`` of ``marks[r]`` tells whether the bound of row ``i + r`` and lane ``l`` of the block is within
+    ``limits[i + r]``, for r = 0 and 1.
+
+    ``rows`` is (n, words), ``slabs`` (m, words, 8), ``limits`` (n,) int64, ``marks`` (2, 8) uint64; a block is
+    64 slabs. The bound is the sum over groups of ``popcount(OR of row[w] ^ lane[w] for w in the group)``, word
+    ``w`` in group ``w % groups``. Straight-line code: two rows share each load of the lanes, one byte of marks
+    is written for each slab, nothing branches; xor and or become one ``vpternlogq`` with AVX-512.
+    """
+    if not isinstance(words, types.IntegerLiteral) or not isinstance(groups, types.IntegerLiteral):
+        raise RequireLiteralValue("words and groups must be constants")
+    count, parts = words.literal_value, groups.literal_value
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = [context.make_array(kind)(context, builder, arguments[n]).data
+                for n, kind in ((0, rows), (2, slabs), (4, limits), (5, marks))]  # fmt: skip
+        near = [builder.add(arguments[1], _I64(r)) for r in range(2)]
+        row = [[_spread(builder, builder.gep(data[0], [builder.add(builder.mul(n, _I64(count)), _I64(w))]))
+                for w in range(count)] for n in near]  # fmt: skip
+        limit = [_spread(builder, builder.gep(data[2], [n])) for n in near]
+        start = builder.gep(data[1], [builder.mul(arguments[3], _I64(SLABS_PER_BLOCK * count * LANES))])
+        out = builder.bitcast(data[3], _POINTER)
+        with cgutils.for_range(builder, _I64(SLABS_PER_BLOCK)) as loop:
+            slab = builder.gep(start, [builder.mul(loop.index, _I64(count * LANES))])
+            for r, bound in enumerate(_bounds(builder, row, slab, parts)):
+                close = builder.bitcast(builder.icmp_signed("<=", bound, limit[r]), ir.IntType(8))
+                builder.store(close, builder.gep(out, [builder.add(loop.index, _I64(r * SLABS_PER_BLOCK))]))
+        return context.get_dummy_value()
+
+    return types.void(rows, i, slabs, block, limits, marks, words, groups), generate
+
+
+def _type_lowest_bit(typing: Any, word: Any) -> Any:
+    """Position of the lowest bit set, as int64; ``word`` is not 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(_I64, [_I64, ir.IntType(1)])  # numba's own declaration crashes LLVM
+        return builder.call(_declare(builder.module, kind, "llvm.cttz.i64"), [arguments[0], ir.IntType(1)(1)])
+
+    return types.int64(types.uint64), generate
+
+
 shared_bits: Any = intrinsic(prefer_literal=True)(_type_shared_bits)
+mark_close_lanes: Any = intrinsic(prefer_literal=True)(_type_mark_close_lanes)
+lowest_bit: Any = intrinsic(_type_lowest_bit)
 prefetch_row: Any = intrinsic(prefer_literal=True)(_type_prefetch_row)
+
+
+def _bounds(builder: Any, rows: Any, slab: Any, groups: int) -> Any:
+    """The bound of each row, for the eight lanes of a slab."""
+    totals: list[Any] = [None] * len(rows)
+    for group in range(groups):
+        differing: list[Any] = [None] * len(rows)
+        for word in range(group, len(rows[0]), groups):
+            lanes = builder.bitcast(builder.gep(slab, [_I64(word * LANES)]), _VECTOR.as_pointer())
+            loaded = builder.load(lanes, align=64)
+            for r, row in enumerate(rows):
+                bits = builder.xor(row[word], loaded)
+                differing[r] = bits if differing[r] is None else builder.or_(differing[r], bits)
+        for r, bits in enumerate(differing):
+            counts = _call(builder, "llvm.ctpop.v8i64", _VECTOR, bits)
+            totals[r] = counts if totals[r] is None else builder.add(totals[r], counts)
+    return totals
+
+
+def _spread(builder: Any, pointer: Any) -> Any:
+    """The word at ``pointer`` in all eight lanes."""
+    nothing = ir.Constant(_VECTOR, ir.Undefined)
+    first = builder.insert_element(nothing, builder.load(pointer), _I32(0))
+    return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(_I32, LANES), [0] * LANES))
 
 
 def _row_pointer(context: Any, builder: Any, kind: Any, rows: Any, index: Any, words: int) -> Any:

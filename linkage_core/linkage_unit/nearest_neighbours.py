@@ -1,0 +1,283 @@
+"""The k nearest records of B for each record of A, exactly. Zone: linkage_unit.
+
+Nearest by Dice similarity or by Hamming distance. Every record is compared by a bound that prunes without error
+(:mod:`linkage_core.linkage_unit.distance_bounds`): its limit is the k-th best found so far for that row, and
+tightens block by block. Blocks of B are taken in an order that spreads over all popcounts, so that the first few
+already give a good limit.
+
+Ties: among records of B at the same similarity, the one with the lower row comes first, and is the one that stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from linkage_core.linkage_unit.dice_kernels import align_rows, count_bits, kernel_input
+from linkage_core.linkage_unit.distance_bounds import (
+    LANES_PER_BLOCK,
+    LIMIT_SLACK,
+    SAMPLE_FROM_PAIRS,
+    SAMPLED_A,
+    SAMPLED_B,
+    BlockedSide,
+    BoundShape,
+    Filters,
+    bound_distances,
+    choose_shape,
+    collect_close,
+    fold_filters,
+    lay_out_blocks,
+    sample_rows,
+)
+from linkage_core.linkage_unit.kernel_compilation import CompiledKernel, run_in_chunks
+from linkage_core.linkage_unit.popcount_intrinsics import shared_bits
+from linkage_core.linkage_unit.threshold_join import check_sides
+
+Measure = Literal["dice", "hamming"]
+ROWS_PER_CHUNK = 1024
+"""Rows of A of one chunk: a thread holds 4 MiB of pairs and, for each row, twice ``k`` ranks."""
+MAX_WORDS = 256
+"""Ranks keep two different Dice similarities apart up to 2 * 64 * 256 bits in both filters together."""
+MAX_NEIGHBOURS = 1 << 16
+GOLDEN_SHARE = 0.6180339887498949
+RANK_SCALE = float(1 << 31)
+_LOW_HALF, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
+
+
+@dataclass(frozen=True, repr=False)
+class Neighbours:
+    """The nearest records of B, nearest first; ties by row of B.
+
+    Attributes
+    ----------
+    index_b : ndarray of intp, shape (na, min(k, nb))
+        Rows of B.
+    similarity : ndarray of float64, shape (na, min(k, nb))
+        Dice similarity; for the measure "hamming" the distance in bits.
+    """
+
+    index_b: npt.NDArray[np.intp]
+    similarity: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, repr=False)
+class _Search:
+    """What all chunks share."""
+
+    filters_a: Filters
+    side_b: BlockedSide
+    block_order: npt.NDArray[np.intp]
+    neighbours: int
+    measure: Measure
+
+
+def find_nearest(
+    filters_a: Filters,
+    filters_b: Filters,
+    neighbours: int,
+    *,
+    measure: Measure = "dice",
+    threads: int | None = None,
+    shape: BoundShape | None = None,
+) -> Neighbours:
+    """The nearest records of B for each record of A.
+
+    Parameters
+    ----------
+    filters_a, filters_b : ndarray of uint64, shape (na, W), (nb, W)
+        Filters of 1 to 256 words, the same number on both sides; at most 2**31 - 1 records each.
+    neighbours : int
+        k, from 1 to 65,536; a B of fewer records gives them all.
+    measure : "dice" or "hamming"
+        Greatest Dice similarity (two empty filters: 0.0), or least number of differing bits.
+    threads : int, optional
+        Threads to use; every number gives the same bytes. By default all cores of the process.
+    shape : BoundShape, optional
+        How to prune; by default chosen from an evenly spaced sample. It changes the time, never the result.
+
+    Returns
+    -------
+    Neighbours
+
+    Raises
+    ------
+    NightlinkError
+        E-KERNEL-INPUT for a wrong dtype or shape, a number of neighbours out of range, or another measure.
+
+    Notes
+    -----
+    Memory beside the filters and the result: a copy of B and its folds; for each thread
+    ``ROWS_PER_CHUNK * (16 k + 8 LANES_PER_BLOCK)`` bytes.
+    """
+    _check_search(filters_a, filters_b, neighbours, measure, shape)
+    k = min(neighbours, len(filters_b))
+    if shape is None:
+        shape = _choose_search_shape(filters_a, filters_b, k, measure)
+    side_b = lay_out_blocks(filters_b, shape)
+    spread = np.argsort(np.arange(side_b.blocks) * GOLDEN_SHARE % 1.0, kind="stable")
+    search = _Search(filters_a, side_b, spread, k, measure)
+    out = Neighbours(np.empty((len(filters_a), k), np.intp), np.empty((len(filters_a), k)))
+
+    def work(start: int, stop: int) -> None:
+        _search_rows(search, start, stop, out)
+
+    run_in_chunks(work, len(filters_a) if k else 0, chunk=ROWS_PER_CHUNK, threads=threads)
+    return out
+
+
+def _search_rows(search: _Search, start: int, stop: int, out: Neighbours) -> None:
+    side_b, rows = search.side_b, stop - start
+    filters = align_rows(np.concatenate([search.filters_a[start:stop], np.zeros_like(search.filters_a[:1])]))
+    bits, folds = count_bits(filters), fold_filters(filters, side_b.shape.words)
+    ranks = np.empty((rows, 2 * search.neighbours), np.uint64)
+    held = np.zeros(rows, np.int64)
+    slopes, limits = np.full(rows, np.inf), np.full(rows + 1, -1, np.int64)
+    room = np.empty(rows * LANES_PER_BLOCK, np.uint64)
+    offer = _offer_kernel(filters.shape[1], search.measure == "dice")
+    order = side_b.order.astype(np.uint64)
+    for block in search.block_order.tolist():
+        _set_limits(search, slopes, bits[:-1], int(side_b.most_bits[block]), limits)
+        close = collect_close(folds, limits, 0, rows, side_b, block, room)
+        offer(
+            filters, bits, side_b.rows, side_b.bits, order, close, search.neighbours, ranks, held, slopes
+        )
+    _settle_kernel(ranks, held, search.neighbours)
+    _write_nearest(search, filters, bits, ranks[:, : search.neighbours], start, out)
+
+
+def _set_limits(
+    search: _Search,
+    slopes: npt.NDArray[np.float64],
+    bits: npt.NDArray[np.int32],
+    most: int,
+    limits: npt.NDArray[np.int64],
+) -> None:
+    """Greatest distance that could still enter: a share of both popcounts for Dice, itself for Hamming."""
+    sums = bits + most if search.measure == "dice" else np.ones(len(bits))
+    far = 64 * search.filters_a.shape[1]
+    np.minimum(slopes * np.maximum(sums, 1) + LIMIT_SLACK, far, out=limits[:-1], casting="unsafe")
+
+
+@cache
+def _offer_kernel(words: int, dice: bool) -> CompiledKernel:
+    """Offer close pairs to the rows that they belong to.
+
+    A rank orders a row's records: distance as a share of both popcounts (in units of 2**-31; for Hamming the
+    distance itself), then row of B. Two different shares x/s differ by at least 1/(s s'), so the unit keeps them
+    apart up to 46,340 bits in both filters together: MAX_WORDS stays below.
+    """
+
+    def offer(  # pragma: no cover - compiled; held to its twin in tests/reference
+        rows_a: Filters,
+        bits_a: npt.NDArray[np.int32],
+        rows_b: Filters,
+        bits_b: npt.NDArray[np.int32],
+        order_b: npt.NDArray[np.uint64],
+        pairs: npt.NDArray[np.uint64],
+        neighbours: int,
+        ranks: npt.NDArray[np.uint64],
+        held: npt.NDArray[np.int64],
+        slopes: npt.NDArray[np.float64],
+    ) -> None:
+        for pair in pairs:
+            i, place = np.int64(pair >> _HALF), np.int64(pair & _LOW_HALF)
+            if place >= len(order_b):
+                continue
+            total = bits_a[i] + bits_b[place]
+            distance = total - 2 * shared_bits(rows_a, i, rows_b, place, words)
+            share = 1.0 * distance
+            if dice:
+                share = distance / total if total else 1.0
+            if share > slopes[i]:
+                continue
+            far = np.uint64(share * RANK_SCALE) if dice else np.uint64(distance)
+            ranks[i, held[i]] = far << _HALF | order_b[place]
+            held[i] += 1
+            if held[i] == ranks.shape[1]:
+                ranks[i].sort()
+                held[i] = neighbours
+                last = ranks[i, neighbours - 1] >> _HALF
+                slopes[i] = (last + 1.0) / RANK_SCALE if dice else 1.0 * last
+
+    return CompiledKernel(offer)
+
+
+@CompiledKernel
+def _settle_kernel(  # pragma: no cover - compiled; held to its twin in tests/reference
+    ranks: npt.NDArray[np.uint64], held: npt.NDArray[np.int64], neighbours: int
+) -> None:
+    for i in range(len(held)):
+        ranks[i, : held[i]].sort()
+
+
+def _write_nearest(
+    search: _Search,
+    filters: Filters,
+    bits: npt.NDArray[np.int32],
+    ranks: npt.NDArray[np.uint64],
+    start: int,
+    out: Neighbours,
+) -> None:
+    """Rows of B from the ranks, and their similarities counted anew in double."""
+    stop = start + len(ranks)
+    out.index_b[start:stop] = ranks & _LOW_HALF
+    if search.measure == "hamming":
+        out.similarity[start:stop] = ranks >> _HALF
+        return
+    place_of = np.empty(len(search.side_b.order), np.int64)
+    place_of[search.side_b.order] = np.arange(len(place_of))
+    score = _dice_rows_kernel(filters.shape[1])
+    score(
+        filters, bits, search.side_b.rows, search.side_b.bits, place_of[out.index_b[start:stop]],
+        out.similarity[start:stop],
+    )  # fmt: skip
+
+
+@cache
+def _dice_rows_kernel(words: int) -> CompiledKernel:
+    def score(  # pragma: no cover - compiled; held to its twin in tests/reference
+        rows_a: Filters,
+        bits_a: npt.NDArray[np.int32],
+        rows_b: Filters,
+        bits_b: npt.NDArray[np.int32],
+        places: npt.NDArray[np.int64],
+        out: npt.NDArray[np.float64],
+    ) -> None:
+        for i in range(places.shape[0]):
+            for n in range(places.shape[1]):
+                shared = shared_bits(rows_a, i, rows_b, places[i, n], words)
+                out[i, n] = 2.0 * shared / max(bits_a[i] + bits_b[places[i, n]], 1)
+
+    return CompiledKernel(score)
+
+
+def _choose_search_shape(filters_a: Filters, filters_b: Filters, k: int, measure: Measure) -> BoundShape:
+    """The cheapest shape at the limit that a sample's rows would end with."""
+    words = filters_a.shape[1]
+    if len(filters_a) * len(filters_b) < SAMPLE_FROM_PAIRS:
+        return BoundShape(words, words)
+    sample_a, sample_b = sample_rows(filters_a, SAMPLED_A), sample_rows(filters_b, SAMPLED_B)
+    distances = bound_distances(sample_a, sample_b, BoundShape(words, words))
+    sums = np.ones_like(distances)
+    if measure == "dice":
+        sums = np.maximum(count_bits(sample_a)[:, None] + count_bits(sample_b), 1)
+    rank = min(len(sample_b) * k // len(filters_b), len(sample_b) - 1)
+    last = np.partition(distances / sums, rank, axis=1)[:, rank : rank + 1]
+    return choose_shape(sample_a, sample_b, np.multiply(last, sums, dtype=np.float64))
+
+
+def _check_search(
+    filters_a: Filters, filters_b: Filters, neighbours: int, measure: str, shape: BoundShape | None
+) -> None:
+    check_sides(filters_a, filters_b, shape)
+    if filters_a.shape[1] > MAX_WORDS:
+        raise kernel_input(f"filters of {filters_a.shape[1]} words", f"at most {MAX_WORDS}")
+    if not 1 <= neighbours <= MAX_NEIGHBOURS:
+        raise kernel_input(f"{neighbours} neighbours", f"1 to {MAX_NEIGHBOURS}")
+    if measure not in ("dice", "hamming"):
+        raise kernel_input("another measure", "dice or hamming")
