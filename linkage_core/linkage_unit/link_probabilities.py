@@ -27,6 +27,8 @@ Indices = npt.NDArray[np.intp]
 
 CONFIDENT = 0.9
 """Posterior from which a link is taken for true when its rivals are counted."""
+LEAST_SELECTED = 1e-3
+"""Pairs below this posterior take no part in the resolution; they are nine in ten."""
 LEAST_PROBABILITY = 0.5
 """No link less probable than this is output, whatever the mean of all would allow."""
 LEAST_POSTERIOR = 0.02
@@ -87,7 +89,7 @@ def link_probabilities(
 
     Ties go by ``tie_keys``: no row order enters. Isotonic in the odds: better odds never get less.
     """
-    selected = greedy_one_to_one(index_a, index_b, odds.probability, tie_keys, possible=0.0)
+    selected = greedy_one_to_one(index_a, index_b, odds.probability, tie_keys, possible=LEAST_SELECTED)
     posterior = odds.probability[selected]
     rivals, scale = _rivals(odds, selected, index_a, index_b, records_a, records_b)
     link_odds = odds.odds[selected]

@@ -1,0 +1,71 @@
+"""Slow, obvious twins of the evidence kernels: plain Python over bits, sets and texts."""
+
+from __future__ import annotations
+
+
+def slow_diffuse(filter_words, table) -> list[int]:
+    """Output words of one filter, bit by bit."""
+    bits = [int(word) >> bit & 1 for word in filter_words for bit in range(64)]
+    words = [0] * (len(table) // 64)
+    for m, positions in enumerate(table):
+        parity = sum(bits[int(position)] for position in positions) % 2
+        words[m // 64] |= parity << (m % 64)
+    return words
+
+
+def slow_q_gram_differences(first: set, second: set) -> int:
+    return len(first ^ second)
+
+
+def slow_known(tokens_a, tokens_b, near_groups, spec, implied):
+    """Atoms known to agree, as a set of (field, code)."""
+    known = set()
+    for definition, a, b in zip(spec.tokens, tokens_a, tokens_b, strict=True):
+        if a != 0 and a == b:
+            for part in definition.parts:
+                known.add((part.field, part.code))
+                known |= {(part.field, code) for code in implied.get(part.code, ())}
+    for group, is_near in zip(spec.groups, near_groups, strict=True):
+        if is_near:
+            known |= {(field, "near") for field in group.fields}
+    if {("street", "house_number"), ("street", "street_start")} <= known:
+        known.add(("street", "number_and_start"))
+    return known
+
+
+def slow_level(field, known, spec, present, core):
+    """The level's name, or None for null; swapped names are left out."""
+    if not present:
+        return None
+    names = spec.level_names(field)
+    level = next(
+        (name for name, codes in spec.level_codes(field) if any((field, code) in known for code in codes)),
+        "different",
+    )
+    if field in core or level == names[0]:
+        return level
+    tested = any(
+        all((other.field, other.code) in known for other in token.parts if other.field != field)
+        for token in spec.tokens
+        for part in token.parts
+        if part.field == field and part.code == "exact"
+    )
+    return level if tested else None
+
+
+def slow_compete(odds, index_a, index_b):
+    """Posterior of each pair against all pairs that share a record with it."""
+    out = []
+    for k, (i, j) in enumerate(zip(index_a, index_b, strict=True)):
+        rivals = sum(odds[n] * ((index_a[n] == i) + (index_b[n] == j)) for n in range(len(odds)) if n != k)
+        out.append(odds[k] / (1 + odds[k] + rivals))
+    return out
+
+
+def slow_isotonic(wrong, links):
+    """Rising rates: at each place the largest, over starts before it, of the smallest mean to an end after it."""
+    n = len(wrong)
+    return [
+        max(min(sum(wrong[s : e + 1]) / sum(links[s : e + 1]) for e in range(k, n)) for s in range(k + 1))
+        for k in range(n)
+    ]

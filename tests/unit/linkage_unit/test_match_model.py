@@ -1,0 +1,204 @@
+"""The model on small worlds whose truth is known by construction."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from linkage_core.errors import NightlinkError
+from linkage_core.linkage_unit.comparison_vectors import (
+    ComparisonVectors,
+    compare_pairs,
+    evidence_masks,
+    near_threshold,
+)
+from linkage_core.linkage_unit.link_probabilities import choose_threshold, link_probabilities
+from linkage_core.linkage_unit.match_model import (
+    PairOdds,
+    _cap_rate,
+    compete,
+    fit_match_model,
+    household_start,
+    random_rates,
+    start_rates,
+)
+from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates, FieldAggregate
+from linkage_core.protocol.evidence_spec import EvidenceSpec, FilterGroup, default_evidence, token
+
+SPEC = default_evidence(("given_name", "family_name", "birth_date", "sex", "postcode"))
+EXACT_RATES = {"given_name": 0.002, "family_name": 0.001, "birth_date": 0.0001, "sex": 0.5, "postcode": 0.1}
+
+
+def aggregates(records):
+    fields = []
+    for name in SPEC.fields:
+        levels = SPEC.level_names(name)
+        rates = np.full(len(levels), 1e-3)
+        rates[0] = EXACT_RATES[name]
+        rates[levels.index("different")] += 1 - rates.sum()
+        fields.append(FieldAggregate(tuple(rates.tolist()), (EXACT_RATES[name],) * 3))
+    return EvidenceAggregates(records, tuple(fields), (0.42,) * 3)
+
+
+def evidence(rows):
+    filters = tuple(np.zeros((rows, 32), np.uint64) for _ in SPEC.groups)
+    rarity = np.full((rows, len(SPEC.fields)), 2, np.uint8)
+    return EncodedEvidence(
+        np.zeros((rows, len(SPEC.tokens)), np.uint64), filters, rarity, np.ones(rows, np.uint8)
+    )
+
+
+def level(field, name):
+    return SPEC.level_names(field).index(name)
+
+
+def world(people=400, strangers=2000, seed=0):
+    """Matches that mostly agree, and strangers that do not, in that order."""
+    generator = np.random.default_rng(seed)
+    different = [level(name, "different") for name in SPEC.fields]
+    levels = np.tile(np.array(different, np.int8), (people + strangers, 1))
+    agrees = generator.random((people, len(SPEC.fields))) < 0.93
+    levels[:people][agrees] = 0
+    levels[people:, 3] = generator.integers(0, 2, strangers)
+    a = np.concatenate([np.arange(people), generator.integers(0, 2 * people, strangers)])
+    b = np.concatenate([np.arange(people), generator.integers(0, 2 * people, strangers)])
+    _, once = np.unique(a * 10_000 + b, return_index=True)
+    once = np.sort(once)
+    return ComparisonVectors(levels[once]), a[once].astype(np.intp), b[once].astype(np.intp), once < people
+
+
+def fit(vectors, a, b, rows=800):
+    sides = evidence(rows), evidence(rows)
+    return fit_match_model(vectors, *sides, a, b, SPEC, (aggregates(rows), aggregates(rows)))
+
+
+def test_the_model_counts_matches_and_tells_them_from_strangers():
+    vectors, a, b, is_match = world()
+    model, odds = fit(vectors, a, b)
+    assert model.converged and model.expected_matches == pytest.approx(400, rel=0.05)
+    assert odds.probability[is_match].mean() > 0.95 and odds.probability[~is_match].mean() < 0.01
+    assert model.match_rates["given_name"][0] == pytest.approx(0.93, abs=0.03)
+
+
+def test_the_order_of_pairs_does_not_matter():
+    vectors, a, b, _ = world()
+    _, odds = fit(vectors, a, b)
+    _, turned = fit(ComparisonVectors(vectors.levels[::-1].copy()), a[::-1].copy(), b[::-1].copy())
+    assert turned.probability[::-1] == pytest.approx(odds.probability, rel=1e-9)
+
+
+def test_a_missing_field_contributes_nothing():
+    vectors, a, b, _ = world()
+    nulled = vectors.levels.copy()
+    nulled[:, 4] = -1
+    model, _ = fit(ComparisonVectors(nulled), a, b)
+    assert model.match_rates["postcode"] == pytest.approx(
+        start_rates(SPEC, "postcode", model.random_rates["postcode"])
+    )
+
+
+def test_a_relative_is_no_match():
+    vectors, a, b, _ = world()
+    relative = np.array(
+        [[level("given_name", "different"), 0, level("birth_date", "different"), 0, 0]], np.int8
+    )
+    levels = np.concatenate([vectors.levels, np.repeat(relative, 200, axis=0)])
+    spare = np.arange(500, 700, dtype=np.intp)
+    _, odds = fit(ComparisonVectors(levels), np.concatenate([a, spare]), np.concatenate([b, spare]))
+    assert odds.probability[-200:].max() < 0.05
+
+
+def test_no_pairs_give_no_matches():
+    none = np.empty(0, np.intp)
+    model, odds = fit(ComparisonVectors(np.empty((0, 5), np.int8)), none, none)
+    assert len(odds.probability) == 0 and model.expected_matches == pytest.approx(8)
+
+
+def test_rivals_share_the_probability():
+    one = np.zeros(2, np.intp)
+    assert compete(np.array([1e6, 1e6]), one, np.array([0, 1]), 1, 2) == pytest.approx([0.5, 0.5], abs=1e-5)
+
+
+def test_a_level_below_exact_is_never_a_miracle():
+    rates = random_rates(SPEC, (aggregates(10), aggregates(10)))
+    assert rates["postcode"][level("postcode", "prefix3")] > 0.04
+
+
+def test_a_capped_rate_leaves_a_distribution():
+    rates = _cap_rate(np.array([0.2, 0.1, 0.7]), 2, 0.15)
+    assert rates[2] == pytest.approx(0.15) and rates.sum() == pytest.approx(1)
+    assert _cap_rate(np.array([0.9, 0.1]), 1, 0.15).tolist() == [0.9, 0.1]
+
+
+@pytest.mark.parametrize("name", SPEC.fields)
+def test_starts_are_distributions(name):
+    random = random_rates(SPEC, (aggregates(10), aggregates(10)))[name]
+    assert start_rates(SPEC, name, random).sum() == pytest.approx(1)
+    assert household_start(name, random).sum() == pytest.approx(1)
+
+
+def test_vectors_of_another_protocol_are_refused():
+    with pytest.raises(NightlinkError, match="E-KERNEL-INPUT"):
+        fit(ComparisonVectors(np.empty((0, 3), np.int8)), np.empty(0, np.intp), np.empty(0, np.intp))
+    other = EvidenceAggregates(1, (), (0.4,) * 3)
+    none = np.empty(0, np.intp)
+    with pytest.raises(NightlinkError, match="E-KERNEL-INPUT"):
+        fit_match_model(
+            ComparisonVectors(np.empty((0, 5), np.int8)),
+            evidence(1),
+            evidence(1),
+            none,
+            none,
+            SPEC,
+            (other, other),
+        )
+
+
+def test_pairs_out_of_range_are_refused():
+    two = np.array([0, 5], np.intp)
+    with pytest.raises(NightlinkError, match="E-KERNEL-INPUT"):
+        compare_pairs(evidence(2), evidence(2), two, two, SPEC, (0.4,) * 3)
+    with pytest.raises(NightlinkError, match="E-KERNEL-INPUT"):
+        compare_pairs(evidence(2), evidence(2), two, two.astype(np.int32), SPEC, (0.4,) * 3)
+
+
+def test_more_atoms_than_a_word_holds_are_refused():
+    fields = tuple(f"field{i}" for i in range(70))
+    spec = EvidenceSpec(fields, (token("field0", "field1"),), ())
+    with pytest.raises(NightlinkError, match="E-KERNEL-INPUT"):
+        evidence_masks(spec)
+
+
+def test_near_means_less_than_half_of_the_bits():
+    group = FilterGroup("g", ("given_name", "family_name"))
+    assert near_threshold(group, 0.42, 5.0) == pytest.approx(0.43597, abs=1e-4)
+    assert near_threshold(group, 0.42, 500.0) == 0.5
+
+
+def test_without_rivals_the_models_posterior_stands():
+    odds = PairOdds(np.array([9.0, 0.5]), np.array([0.9, 1 / 3]))
+    index = np.array([0, 1], np.intp)
+    links = link_probabilities(odds, index, index, np.zeros(2, np.uint64), 2, 2)
+    assert links.probability.tolist() == [0.9, 1 / 3]
+
+
+def test_rivals_of_confident_links_lower_what_is_as_low_as_they():
+    linked, rivals, doubtful = 100, 60, 50
+    a = np.concatenate([np.arange(linked), np.arange(rivals), np.arange(100, 100 + doubtful)]).astype(np.intp)
+    b = np.concatenate([np.arange(linked), np.arange(200, 260), np.arange(100, 100 + doubtful)]).astype(
+        np.intp
+    )
+    odds = np.concatenate([np.full(linked, 1e6), np.full(rivals, 3.0), np.full(doubtful, 3.0)])
+    pairs = PairOdds(odds, compete(odds, a, b, 300, 300))
+    links = link_probabilities(pairs, a, b, np.arange(len(a), dtype=np.uint64), 300, 300)
+    sure = links.pairs < linked
+    assert links.probability[sure] == pytest.approx(1.0)
+    assert links.probability[~sure].max() < 0.25
+
+
+def test_a_target_that_cannot_be_held_is_told():
+    chosen = choose_threshold(np.array([0.9, 0.8]), 0.99)
+    assert not chosen.reached and chosen.links == 0 and chosen.threshold > 1
+    assert not choose_threshold(np.empty(0), 0.99).reached
+    with pytest.raises(NightlinkError, match="E-INPUT"):
+        choose_threshold(np.array([0.9]), 1.0)
