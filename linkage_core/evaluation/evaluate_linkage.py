@@ -33,6 +33,7 @@ from linkage_core.linkage_unit.link_probabilities import (
     LinkProbabilities,
     choose_threshold,
     link_probabilities,
+    links_above,
 )
 from linkage_core.linkage_unit.match_model import MatchModel, PairOdds, fit_match_model
 from linkage_core.linkage_unit.one_to_one import pair_tie_keys
@@ -82,7 +83,7 @@ class LinkageRun:
     @property
     def output(self) -> npt.NDArray[np.bool_]:
         """Which of ``links`` are output."""
-        return self.links.probability >= self.threshold.threshold
+        return links_above(self.links, self.threshold)
 
 
 def evaluate(
@@ -167,7 +168,7 @@ def link_evidence(
     clock.stage("model")
     ties = _tie_keys(a, b, len(evidence_a), len(evidence_b), tie_seed)
     links = link_probabilities(odds, a, b, ties, len(evidence_a), len(evidence_b))
-    threshold = choose_threshold(links.probability, target_precision)
+    threshold = choose_threshold(links, target_precision)
     clock.stage("resolve")
     return LinkageRun(candidates, model, odds, links, threshold)
 

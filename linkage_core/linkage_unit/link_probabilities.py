@@ -27,8 +27,8 @@ Indices = npt.NDArray[np.intp]
 
 CONFIDENT = 0.9
 """Posterior from which a link is taken for true when its rivals are counted."""
-LEAST_SELECTED = 1e-3
-"""Pairs below this posterior take no part in the resolution; they are nine in ten."""
+LEAST_SELECTED = 1e-7
+"""Pairs below this posterior take no part in the resolution: most pairs, and no links."""
 LEAST_PROBABILITY = 0.5
 """No link less probable than this is output, whatever the mean of all would allow."""
 LEAST_POSTERIOR = 0.02
@@ -46,11 +46,14 @@ class LinkProbabilities:
     pairs : ndarray of intp, shape (links,)
         Positions of the selected pairs, ascending; no record is in two of them.
     probability : ndarray of float64, shape (links,)
-        Chance that the link is true.
+        Chance that the link is true. Many links share one value; among them, higher odds are output first.
+    odds : ndarray of float64, shape (links,)
+        The model's, before competition.
     """
 
     pairs: Indices
     probability: Floats = field(repr=False)
+    odds: Floats = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,9 @@ class ChosenThreshold:
 
     Attributes
     ----------
-    threshold : float
-        Links of at least this probability are output; above 1.0 when none can be.
+    threshold, least_odds : float
+        Links above this probability are output, and those that have just this one if they have at least these
+        odds; above 1.0 when none can be.
     links : int
     expected_precision : float
         Mean probability of the links output; 0.0 without any.
@@ -71,6 +75,7 @@ class ChosenThreshold:
     """
 
     threshold: float
+    least_odds: float
     links: int
     expected_precision: float
     expected_recall: float
@@ -94,10 +99,10 @@ def link_probabilities(
     rivals, scale = _rivals(odds, selected, index_a, index_b, records_a, records_b)
     link_odds = odds.odds[selected]
     if len(rivals) < ENOUGH_RIVALS:
-        return LinkProbabilities(selected, posterior)
+        return LinkProbabilities(selected, posterior, link_odds)
     probability = 1.0 - local_error_rates(link_odds, rivals, scale)
     probability[posterior < LEAST_POSTERIOR] = 0.0
-    return LinkProbabilities(selected, probability)
+    return LinkProbabilities(selected, probability, link_odds)
 
 
 def local_error_rates(link_odds: Floats, rival_odds: Floats, scale: float) -> Floats:
@@ -126,12 +131,14 @@ def local_error_rates(link_odds: Floats, rival_odds: Floats, scale: float) -> Fl
     return rates
 
 
-def choose_threshold(probability: Floats, target_precision: float) -> ChosenThreshold:
+def choose_threshold(links: LinkProbabilities, target_precision: float) -> ChosenThreshold:
     """The lowest threshold above which the links' mean probability holds the target.
+
+    Links of equal probability and odds enter together.
 
     Parameters
     ----------
-    probability : ndarray of float64, shape (links,)
+    links : LinkProbabilities
     target_precision : float
         In (0, 1).
 
@@ -145,15 +152,25 @@ def choose_threshold(probability: Floats, target_precision: float) -> ChosenThre
             "E-INPUT", found="a target precision outside 0 to 1", expected="such as 0.99",
             remedy="Give a target between 0 and 1.",
         )  # fmt: skip
-    ranked = np.sort(probability)[::-1]
-    means = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
-    last_of_value = np.append(ranked[1:] != ranked[:-1], True)[: len(ranked)]
-    holds = np.flatnonzero((means >= target_precision) & (ranked >= LEAST_PROBABILITY) & last_of_value)
+    order = np.lexsort((-links.odds, -links.probability))
+    probability, odds = links.probability[order], links.odds[order]
+    means = np.cumsum(probability) / np.arange(1, len(order) + 1)
+    is_last = np.append((np.diff(probability) != 0) | (np.diff(odds) != 0), True)[: len(order)]
+    holds = np.flatnonzero((means >= target_precision) & (probability >= LEAST_PROBABILITY) & is_last)
     if not len(holds):
-        return ChosenThreshold(2.0, 0, 0.0, 0.0, reached=False)
+        return ChosenThreshold(2.0, np.inf, 0, 0.0, 0.0, reached=False)
     end = int(holds[-1])
-    recall = float(ranked[: end + 1].sum() / max(ranked.sum(), 1e-12))
-    return ChosenThreshold(float(ranked[end]), end + 1, float(means[end]), recall, reached=True)
+    recall = float(probability[: end + 1].sum() / max(probability.sum(), 1e-12))
+    return ChosenThreshold(
+        float(probability[end]), float(odds[end]), end + 1, float(means[end]), recall, reached=True
+    )
+
+
+def links_above(links: LinkProbabilities, chosen: ChosenThreshold) -> npt.NDArray[np.bool_]:
+    """Which links are output: bool, shape (links,)."""
+    at_threshold = (links.probability == chosen.threshold) & (links.odds >= chosen.least_odds)
+    above: npt.NDArray[np.bool_] = (links.probability > chosen.threshold) | at_threshold
+    return above
 
 
 def _rivals(

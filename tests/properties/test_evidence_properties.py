@@ -13,7 +13,13 @@ from linkage_core.custodian.field_aggregates import q_gram_differences
 from linkage_core.custodian.field_columns import FieldColumn
 from linkage_core.custodian.q_grams import value_q_grams
 from linkage_core.linkage_unit.comparison_vectors import compare_pairs, near_pairs
-from linkage_core.linkage_unit.link_probabilities import _pool_adjacent, choose_threshold, local_error_rates
+from linkage_core.linkage_unit.link_probabilities import (
+    LinkProbabilities,
+    _pool_adjacent,
+    choose_threshold,
+    links_above,
+    local_error_rates,
+)
 from linkage_core.linkage_unit.match_model import compete
 from linkage_core.protocol.encoded_evidence import EncodedEvidence
 from linkage_core.protocol.evidence_spec import CORE_FIELDS, IMPLIED_CODES, default_evidence
@@ -145,11 +151,12 @@ def test_error_rates_rise_as_odds_fall(links, rivals, scale):
 
 
 @PATIENT
-@given(st.lists(st.floats(0, 1), max_size=30), st.floats(0.01, 0.99))
-def test_a_chosen_threshold_holds_its_target_and_is_the_lowest_to_do_so(probabilities, target):
-    probability = np.array(probabilities)
-    chosen = choose_threshold(probability, target)
-    out = probability[probability >= chosen.threshold]
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 2)), max_size=30), st.floats(0.01, 0.99))
+def test_a_chosen_threshold_holds_its_target_and_is_the_lowest_to_do_so(drawn, target):
+    probability, odds = (np.array([link[s] for link in drawn], np.float64) for s in (0, 1))
+    links = LinkProbabilities(np.arange(len(drawn)), probability, odds)
+    chosen = choose_threshold(links, target)
+    out = probability[links_above(links, chosen)]
     assert len(out) == chosen.links
     assert chosen.reached == (len(out) > 0)
     if chosen.reached:

@@ -12,7 +12,12 @@ from linkage_core.linkage_unit.comparison_vectors import (
     evidence_masks,
     near_threshold,
 )
-from linkage_core.linkage_unit.link_probabilities import choose_threshold, link_probabilities
+from linkage_core.linkage_unit.link_probabilities import (
+    LinkProbabilities,
+    choose_threshold,
+    link_probabilities,
+    links_above,
+)
 from linkage_core.linkage_unit.match_model import (
     PairOdds,
     _cap_rate,
@@ -196,9 +201,22 @@ def test_rivals_of_confident_links_lower_what_is_as_low_as_they():
     assert links.probability[~sure].max() < 0.25
 
 
+def links_of(*probabilities):
+    probability = np.array(probabilities, np.float64)
+    return LinkProbabilities(np.arange(len(probability)), probability, np.arange(len(probability), 0.0, -1.0))
+
+
+def test_among_links_of_one_probability_higher_odds_go_first():
+    links = links_of(1.0, 1.0, 0.9, 0.9, 0.9)
+    chosen = choose_threshold(links, 0.95)
+    assert links_above(links, chosen).tolist() == [True, True, True, True, False]
+    assert chosen.links == 4 and chosen.expected_precision == pytest.approx(0.95)
+
+
 def test_a_target_that_cannot_be_held_is_told():
-    chosen = choose_threshold(np.array([0.9, 0.8]), 0.99)
+    chosen = choose_threshold(links_of(0.9, 0.8), 0.99)
     assert not chosen.reached and chosen.links == 0 and chosen.threshold > 1
-    assert not choose_threshold(np.empty(0), 0.99).reached
+    assert not links_above(links_of(0.9, 0.8), chosen).any()
+    assert not choose_threshold(links_of(), 0.99).reached
     with pytest.raises(NightlinkError, match="E-INPUT"):
-        choose_threshold(np.array([0.9]), 1.0)
+        choose_threshold(links_of(0.9), 1.0)
