@@ -2,7 +2,7 @@
 
 Pairs are taken by descending score; a pair is selected when neither record has been taken yet. Without ties
 this is anonlink's greedy solver. Equal scores are ordered by a keyed hash of the two pseudonyms: no row order
-enters a decision, and nobody who lacks the seed can choose pseudonyms that win ties.
+enters a decision, and only who knows the seed could choose pseudonyms that win ties.
 """
 
 from __future__ import annotations

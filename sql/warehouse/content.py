@@ -60,10 +60,10 @@ def load_content(
     tables: Mapping[str, Iterable[tuple[CopyValue, ...]]],
     make_event: Callable[[str, Mapping[str, int]], str],
 ) -> ContentLoad:
-    """Replace a custodian's content by these rows, with an audit event, in one transaction.
+    """Bring a custodian's content of a night, with an audit event, in one transaction.
 
-    Readers see the earlier version up to the COMMIT and this one from it. The version before the earlier one
-    is removed. Who the custodian is, the warehouse knows from the login.
+    Readers go on seeing the version that is served, until :func:`sql.warehouse.links.publish_links` publishes the
+    night and this one with it. Versions that no night published are removed. Who the custodian is, the warehouse knows from the login.
 
     Parameters
     ----------

@@ -79,13 +79,24 @@ def _check_parts(folder: DeliveryFolder, manifest: DeliveryManifest) -> None:
 def deliver_encodings(encoded: EncodedDelivery, night: date, site: CustodianSite) -> None:
     """Parquet parts first, the signed manifest last: until then the delivery does not exist."""
     remove_unfinished(site.settings.exchange, site.name, night.isoformat())
-    sequence = next_sequence(site.settings.exchange, site.name)
+    sequence = _take_sequence(site)
     folder = open_delivery(site.settings.exchange, site.name, night.isoformat(), sequence)
     parts = tuple(_write_parts(encoded.records, folder, site))
     manifest = _describe(encoded, parts, night, sequence, site)
     write_file(folder, MANIFEST_NAME, seal_manifest(manifest, site.signing_key))
     signer = public_key_hex(site.signing_key)[:16]
     announce(f"records delivered: {len(encoded.records)}, sequence {sequence}, signer {signer}")
+
+
+def _take_sequence(site: CustodianSite) -> int:
+    """The next sequence number, remembered here too: an exchange that was emptied must not make one come twice."""
+    memory = site.settings.state_folder / "last_sequence"
+    remembered = int(memory.read_text()) if memory.exists() else 0
+    sequence = max(next_sequence(site.settings.exchange, site.name), remembered + 1)
+    partial = memory.with_suffix(".partial")
+    partial.write_text(f"{sequence}\n")
+    partial.rename(memory)
+    return sequence
 
 
 def _write_parts(records: EncodedRecords, folder: DeliveryFolder, site: CustodianSite) -> Iterator[PartEntry]:

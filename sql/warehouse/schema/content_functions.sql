@@ -19,8 +19,10 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'not a loader of content' USING ERRCODE = 'NL007';
     END IF;
+    -- Only the newest version may be taken for the same: the rows of older ones may be gone.
     SELECT d.audit_sequence INTO audit_sequence FROM content.content_delivery AS d
-     WHERE d.custodian = v_custodian AND d.run_id = p_run_id AND d.digest = p_digest;
+     WHERE d.custodian = v_custodian AND d.run_id = p_run_id AND d.digest = p_digest AND d.delivery_id =
+        (SELECT max(newest.delivery_id) FROM content.content_delivery AS newest WHERE newest.custodian = v_custodian);
     IF FOUND THEN
         status := 'unchanged';
         PERFORM content.empty_staging();
@@ -38,19 +40,17 @@ BEGIN
     INSERT INTO content.content_delivery (custodian, run_id, as_of, digest, row_count, audit_sequence)
     VALUES (v_custodian, p_run_id, p_as_of, p_digest, p_row_count, audit_sequence) RETURNING delivery_id INTO v_delivery_id;
     PERFORM content.move_staging(v_delivery_id);
-    -- The version that was current stays until the next load; those before it go now.
+    -- The version that is served stays; those that no night published, and those before it, go now.
     DELETE FROM content.admission AS a USING content.content_delivery AS d WHERE d.delivery_id = a.delivery_id
        AND d.custodian = v_custodian AND d.delivery_id NOT IN (v_delivery_id, coalesce(v_current.delivery_id, 0));
     DELETE FROM content.dispensing AS a USING content.content_delivery AS d WHERE d.delivery_id = a.delivery_id
        AND d.custodian = v_custodian AND d.delivery_id NOT IN (v_delivery_id, coalesce(v_current.delivery_id, 0));
     ANALYZE content.admission, content.dispensing;
-    INSERT INTO content.current_delivery (custodian, delivery_id) VALUES (v_custodian, v_delivery_id)
-    ON CONFLICT (custodian) DO UPDATE SET delivery_id = excluded.delivery_id;
     status := 'loaded';
 END
 $$;
 COMMENT ON FUNCTION content.publish_content IS
-    'Make the rows that this login staged in this transaction its custodian''s current content, with an audit event.';
+    'Take the rows that this login staged in this transaction as its custodian''s content of a night, with an audit event. They are served once linkage.publish_run publishes that night.';
 
 CREATE OR REPLACE FUNCTION content.check_staging(p_row_count bigint) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -200,6 +200,11 @@ BEGIN
         links_kept = publish_run.links_kept, audit_sequence = publish_run.audit_sequence,
         audit_event_hash = publish_run.audit_event_hash
      WHERE r.run_id = p_run_id;
+    -- Content of this night is served from the same moment as its links: readers never see two nights mixed.
+    INSERT INTO content.current_delivery (custodian, delivery_id)
+    SELECT d.custodian, max(d.delivery_id) FROM content.content_delivery AS d
+     WHERE d.run_id = p_run_id AND d.custodian IN (v_run.custodian_a, v_run.custodian_b) GROUP BY d.custodian
+    ON CONFLICT (custodian) DO UPDATE SET delivery_id = excluded.delivery_id;
     UPDATE linkage.project AS p SET head_run = p_run_id, head_fence = p_fence
      WHERE p.project = v_run.project AND p.head_fence < p_fence;
     IF NOT FOUND THEN

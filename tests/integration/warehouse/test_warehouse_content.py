@@ -11,7 +11,7 @@ import pytest
 from linkage_core.errors import NightlinkError
 from sql.servers import PostgresServer
 from sql.warehouse.content import load_content
-from tests.integration.warehouse.warehouse_nights import Warehouse, content_event, day, load
+from tests.integration.warehouse.warehouse_nights import Nights, Warehouse, content_event, day, load, serve
 
 
 def admission(code: str | None = "I21.9") -> tuple[Any, ...]:
@@ -34,8 +34,31 @@ def test_readers_see_the_last_version_and_the_one_before_it_goes_with_the_next(w
     versions = [[admission() for _ in range(n)] for n in (3, 4, 5)]
     for number, rows in enumerate(versions):
         assert load(warehouse, "hospital", rows, f"n{number}", day(number)).status == "loaded"
+        serve(warehouse, f"n{number}", day(number))
         assert visible(warehouse) == sorted((row[0],) for row in rows)
     assert stored(warehouse) == 4 + 5
+
+
+def test_content_is_served_from_the_same_moment_as_the_links_of_its_night(warehouse: Warehouse) -> None:
+    """Invariant I4: no reader sees the content of one night with the links of another."""
+    yesterday, today = [admission()], [admission(), admission()]
+    load(warehouse, "hospital", yesterday, "yesterday", day(4))
+    serve(warehouse, "yesterday", day(4))
+    nights = Nights(warehouse, "served_together")
+    run = nights.begin("failed", day(5))
+    load(warehouse, "hospital", today, run.run_id, day(5))
+    assert visible(warehouse) == [(yesterday[0][0],)], "delivered, and the night not published yet"
+    nights.publish(run, [])
+    assert visible(warehouse) == sorted((row[0],) for row in today)
+
+
+def test_content_that_comes_again_after_another_version_is_loaded_again(warehouse: Warehouse) -> None:
+    first, second = [admission()], [admission(), admission()]
+    assert load(warehouse, "hospital", first, "to-and-fro", day(6)).status == "loaded"
+    assert load(warehouse, "hospital", second, "to-and-fro", day(6)).status == "loaded"
+    assert load(warehouse, "hospital", first, "to-and-fro", day(6)).status == "loaded"
+    serve(warehouse, "to-and-fro", day(6))
+    assert visible(warehouse) == [(first[0][0],)]
 
 
 def test_the_same_rows_of_the_same_run_change_nothing(warehouse: Warehouse) -> None:
@@ -52,16 +75,19 @@ def test_other_rows_of_the_same_run_replace_it(warehouse: Warehouse) -> None:
     load(warehouse, "hospital", [admission()], "again", day(11))
     rows = [admission(), admission()]
     assert load(warehouse, "hospital", rows, "again", day(11)).status == "loaded"
+    serve(warehouse, "again", day(11))
     assert visible(warehouse) == sorted((row[0],) for row in rows)
 
 
 def test_a_version_without_rows_is_a_version(warehouse: Warehouse) -> None:
     assert load(warehouse, "hospital", [], "none", day(12)).rows == {"admission": 0}
+    serve(warehouse, "none", day(12))
     assert visible(warehouse) == []
 
 
 def test_content_of_an_earlier_day_is_refused(warehouse: Warehouse) -> None:
     load(warehouse, "pharmacy", [dispensing()], "late", day(21))
+    serve(warehouse, "late", day(21))
     with pytest.raises(NightlinkError, match="E-RUN-FENCED.*later day"):
         load(warehouse, "pharmacy", [dispensing()], "early", day(20))
 
@@ -69,7 +95,9 @@ def test_content_of_an_earlier_day_is_refused(warehouse: Warehouse) -> None:
 def test_custodians_do_not_touch_each_other_s_content(warehouse: Warehouse) -> None:
     load(warehouse, "hospital", [admission()], "both", day(30))
     load(warehouse, "pharmacy", [dispensing()], "both", day(30))
+    serve(warehouse, "both", day(30))
     load(warehouse, "pharmacy", [dispensing()], "both2", day(31))
+    serve(warehouse, "both2", day(31))
     assert len(visible(warehouse)) == 1
     assert len(visible(warehouse, "dispensing_v1")) == 1
 
@@ -144,5 +172,6 @@ def test_bad_rows_leave_nothing_and_no_word_of_theirs_reaches_the_server_s_log(
 def test_text_arrives_as_it_was(warehouse: Warehouse) -> None:
     codes = ["tab\there", "line\nbreak", "back\\slash", "\\N", "", "É–中文", "\r", "quote'\""]
     load(warehouse, "hospital", [admission(code) for code in codes], "text", day(80))
+    serve(warehouse, "text", day(80))
     found = warehouse.as_superuser("SELECT diagnosis_code FROM research.admission_v1")
     assert sorted(code for (code,) in found) == sorted(codes)

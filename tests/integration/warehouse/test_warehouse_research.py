@@ -13,7 +13,15 @@ import pytest
 from linkage_core.errors import NightlinkError
 from linkage_core.evaluation.synthetic_care import DIAGNOSIS_GROUPS, followup_by_group, generate_care
 from sql.warehouse.research import followup_within_30_days, run_query
-from tests.integration.warehouse.warehouse_nights import FIRST_NIGHT, Nights, Warehouse, day, link, load
+from tests.integration.warehouse.warehouse_nights import (
+    FIRST_NIGHT,
+    Nights,
+    Warehouse,
+    day,
+    link,
+    load,
+    serve,
+)
 
 
 def pseudonym(person_id: str) -> str:
@@ -30,6 +38,7 @@ def care(warehouse: Warehouse) -> Any:
         columns = table.to_pydict()
         columns["person_id"] = [pseudonym(person) for person in columns["person_id"]]
         load(warehouse, custodian, list(zip(*columns.values(), strict=True)))
+    serve(warehouse)
     return made, truth
 
 
@@ -120,6 +129,7 @@ def test_edges_of_the_definition_and_of_the_interval(nights: Nights, warehouse: 
         (customers[3], day(-51), "X", 1),  # the day before
         (str(uuid.uuid4()), day(-45), "X", 1),  # nobody's
     ], "edges", day(5))  # fmt: skip
+    serve(warehouse, "edges", day(5))
     rows = answer(warehouse, nights)
     assert sorted(rows) == ["I21", "J18"]
     assert (rows["I21"]["discharged_patients"], rows["I21"]["followed_up"]) == (10, 2)

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -186,3 +186,10 @@ def load(
         warehouse.engine(content_role(custodian)), run_id=run_id, as_of=as_of,
         tables={CONTENT_TABLES[custodian][0]: rows}, make_event=content_event(custodian, run_id, as_of),
     )  # fmt: skip
+
+
+def serve(warehouse: Warehouse, run_id: str = "n1", as_of: date = FIRST_NIGHT) -> None:
+    """Publish a night without links, of a project of its own: its content is served from then on."""
+    nights = Nights(warehouse, f"serving{next(NUMBERS)}")
+    run = begin_run(warehouse.loader, replace(nights.describe(run_id, as_of), run_id=run_id))
+    nights.publish(run, [])
