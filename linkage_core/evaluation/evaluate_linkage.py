@@ -7,8 +7,7 @@ the set's name nor its size nor the order of fields or rows steers anything.
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,6 +92,7 @@ def evaluate(
     key: bytes,
     protocol: LinkageProtocol,
     *,
+    clock: Callable[[], float],
     target_precision: float = 0.99,
     max_block_pairs: int = 2000,
     pair_budget: int = 50_000_000,
@@ -110,21 +110,27 @@ def evaluate(
         A linkage key of 32 bytes; take a fresh random one a run.
     protocol : LinkageProtocol
         For the fields, their kinds and q-grams.
+    clock : callable
+        Seconds from any start, such as ``time.perf_counter``; it is read between stages and decides nothing.
+    target_precision : float
+        Of the links output.
+    max_block_pairs, pair_budget : int
+        Limits of the candidates (:func:`linkage_core.linkage_unit.candidate_pairs.propose_pairs`).
     source_format : SourceFormat, optional
         How both sides write their values.
     """
-    clock = _StageClock()
+    stages = StageClock(clock)
     written = source_format or SourceFormat()
     records = [normalise_batch(side, protocol, written).records for side in (side_a, side_b)]
-    clock.stage("normalise")
+    stages.stage("normalise")
     spec = default_evidence(common_fields(records[0], records[1], protocol))
     encoded_a, encoded_b = _encode_sides(records, spec, key, protocol)
-    clock.stage("encode")
+    stages.stage("encode")
     run = link_evidence(
-        encoded_a, encoded_b, spec, key, clock,
+        encoded_a, encoded_b, spec, key, stages,
         target_precision=target_precision, max_block_pairs=max_block_pairs, pair_budget=pair_budget,
     )  # fmt: skip
-    return _figures(run, truth, (len(encoded_a[0]), len(encoded_b[0])), clock.seconds)
+    return _figures(run, truth, (len(encoded_a[0]), len(encoded_b[0])), stages.seconds)
 
 
 def common_fields(
@@ -143,7 +149,7 @@ def link_evidence(
     side_b: EncodedSide,
     spec: EvidenceSpec,
     tie_seed: bytes,
-    clock: _StageClock,
+    clock: StageClock,
     *,
     target_precision: float,
     max_block_pairs: int,
@@ -179,15 +185,16 @@ def mean_fill(aggregates_a: EvidenceAggregates, aggregates_b: EvidenceAggregates
     return tuple((a + b) / 2 for a, b in sides)
 
 
-class _StageClock:
-    """Seconds of each stage. The only clock of the core: it measures, and decides nothing."""
+class StageClock:
+    """Seconds of each stage, by the clock that was handed in."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
+        self._clock = clock
+        self._last = clock()
 
     def stage(self, name: str) -> None:
-        now = time.perf_counter()
+        now = self._clock()
         self.seconds[name] = round(now - self._last, 3)
         self._last = now
 
