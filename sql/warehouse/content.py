@@ -63,7 +63,8 @@ def load_content(
     """Bring a custodian's content of a night, with an audit event, in one transaction.
 
     Readers go on seeing the version that is served, until :func:`sql.warehouse.links.publish_links` publishes the
-    night and this one with it. Versions that no night published are removed. Who the custodian is, the warehouse knows from the login.
+    night and this one with it. Versions that no night published are removed. Who the custodian is, the warehouse
+    knows from the login.
 
     Parameters
     ----------
