@@ -167,12 +167,24 @@ def test_filters_that_are_nearly_full_break_an_expectation(world: SmallWorld) ->
 
 def test_the_newest_complete_delivery_counts(world: SmallWorld) -> None:
     site = world.sites["hospital"]
-    site = replace(site, settings=site.settings.model_copy(update={"exchange": world.folder / "exchange"}))
+    places = {"exchange": world.folder / "exchange", "state_folder": world.folder}
+    site = replace(site, settings=site.settings.model_copy(update=places))
     assert already_delivered(NIGHT, site)
     deliver_encodings(world.encoded["hospital"], NIGHT, site)
     (world.delivery("hospital", 3)).mkdir()  # begun, never finished
     first, _ = receive_deliveries(NIGHT, world.unit)
     assert first.manifest.sequence == 2
+
+
+def test_a_sequence_number_outlives_an_emptied_exchange(world: SmallWorld) -> None:
+    site = world.sites["hospital"]
+    places = {"exchange": world.folder / "exchange", "state_folder": world.folder}
+    site = replace(site, settings=site.settings.model_copy(update=places))
+    deliver_encodings(world.encoded["hospital"], NIGHT, site)
+    shutil.rmtree(world.folder / "exchange" / "hospital")
+    deliver_encodings(world.encoded["hospital"], NIGHT, site)
+    first, _ = receive_deliveries(NIGHT, world.unit)
+    assert first.manifest.sequence == 3
 
 
 def test_a_custodian_delivers_again_only_what_is_not_usable(world: SmallWorld) -> None:

@@ -25,7 +25,6 @@ def _version() -> str:
 
 def test_this_installation_has_a_version_fit_for_a_manifest() -> None:
     assert re.fullmatch(r"nightlink-0\.1\.0\+[0-9a-f]{12}", module.code_version())
-    assert module.code_version() == _version()
 
 
 @pytest.mark.parametrize("name", ["flows/a.py", "linkage_core/b.py", "sql/c.sql", "tasks/d.j2"])
