@@ -83,7 +83,8 @@ def test_planted_names_and_keys_are_in_nothing_that_prefect_or_the_night_left(
 
 
 def test_failing_nights_fail_visibly_in_prefect_with_their_codes(watched: dict[str, Any]) -> None:
-    failures, states = watched["failures"], watched["states_at_the_end"]
+    failures = {fault: message for fault, (_, message) in watched["failures"].items()}
+    states = watched["states_at_the_end"]
     assert (
         failures["source down"].startswith("E-PARTY-FAILED")
         and "E-SRC-UNAVAILABLE" in failures["source down"]

@@ -101,12 +101,19 @@ def fail_in_four_ways(world: NightWorld, figures: dict[str, Any]) -> dict[str, A
     return {"failures": failures, "served_through_all_of_them": world.served_links() == served != []}
 
 
-def run_failing_night(world: NightWorld) -> str:
+def run_failing_night(world: NightWorld) -> tuple[float, str]:
+    """Seconds until it was seen to have failed, and its message."""
+    began, message = time.monotonic(), "no failure"
     try:
-        prefect_night.run_night(world.next_night(), DemoProcesses(world.root), 240.0, lambda line: None)
+        prefect_night.run_night(world.next_night(), DemoProcesses(world.root), 240.0, announce)
     except NightlinkError as error:
-        return str(error)
-    return "no failure"
+        message = str(error)
+    announce(f"-- failed after {time.monotonic() - began:.1f} s")
+    return time.monotonic() - began, message
+
+
+def announce(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def test_one_source_is_down_and_the_other_hangs(night_world: NightWorld) -> None
     assert failed.process.returncode == 1
     for party in ("hospital", "pharmacy"):
         assert f"{party} ended with exit code 1: E-SRC-UNAVAILABLE" in failed.text
-        assert seconds_of_extraction(failed, party) < DEADLINE_S + 1.5
+        assert seconds_of_extraction(failed, party) < DEADLINE_S + 4  # the machine may be busy
         assert night_world.deliveries(party, night) == []
     assert night_world.ledger(night) is None
     assert night_world.served_links() == served
