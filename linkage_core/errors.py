@@ -32,6 +32,7 @@ ERROR_CODES: dict[str, str] = {
     "E-DLV-EQUIVOCATION": "two different deliveries of a custodian carry one sequence number",
     # the linkage unit
     "E-PAIR-BUDGET": "the blocking passes propose more pairs than the budget allows",
+    "E-QUALITY-TARGET": "the night's data cannot support the target precision",
     "E-KERNEL-INPUT": "arrays of the wrong shape or dtype reached a kernel",
     # the warehouse
     "E-WH-UNAVAILABLE": "the warehouse cannot be reached or does not answer in time",

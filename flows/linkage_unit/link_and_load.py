@@ -23,8 +23,8 @@ def link_and_load(as_of: str | None = None) -> None:
         if not run.published_before:
             hospital, pharmacy = receive_deliveries(night, unit)
             pairs = block_records(hospital, pharmacy, unit)
-            scores = score_pairs(hospital, pharmacy, pairs)
-            links = resolve_links(hospital, pharmacy, pairs, scores, unit)
-            summary = summarise_night(night, hospital, pharmacy, pairs, scores, links, unit)
-            load_links(run, hospital, pharmacy, links, summary, unit)  # one transaction, with its audit event
+            scored = score_pairs(hospital, pharmacy, pairs, unit)
+            links = resolve_links(hospital, pharmacy, pairs, scored, unit)
+            summary = summarise_night(night, hospital, pharmacy, pairs, scored, links, unit)
+            load_links(run, hospital, pharmacy, links, summary)  # one transaction, with its audit event
         publish_linkage_report(run, unit)

@@ -62,7 +62,9 @@ class LinkCounts(_Event):
 class NightPublished(_Event):
     """One night's links became the current ones; written in the transaction that published them.
 
-    ``deliveries`` maps each custodian to its manifest's SHA-256; ``link_table_digest`` is the digest of the
+    ``match_threshold`` is the probability that the night chose to hold ``target_precision``, and
+    ``expected_precision`` what it expects of the links above it, without any truth. ``deliveries`` maps each
+    custodian to its manifest's SHA-256; ``link_table_digest`` is the digest of the
     link table that ``nightlink audit verify`` reproduces.
     """
 
@@ -76,6 +78,8 @@ class NightPublished(_Event):
     protocol_fingerprint: Sha256Hex
     key_epoch: SafeName
     key_check_value: KeyCheckValue
+    target_precision: Threshold
+    expected_precision: Threshold
     match_threshold: Threshold
     possible_threshold: Threshold
     code_version: CodeVersion

@@ -1,4 +1,4 @@
-"""Keyed blocking values: what two records must share to be compared. Zone: custodian.
+"""Codes of fields, and keyed values of several together: what passes and tokens are made of. Zone: custodian.
 
 Each pass sees some fields through codes (a Soundex, a year, a prefix), in clear text, here; only a keyed hash
 of the combination leaves. A record that lacks one part has no value in that pass, rather than a constant that
@@ -11,7 +11,7 @@ Soundex: Russell 1918, US patent 1,261,167, in the form of the US National Archi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import jellyfish
@@ -23,11 +23,17 @@ import pyarrow as pa
 from linkage_core.custodian.keyed_hashing import hmac_sha256_many
 from linkage_core.custodian.q_grams import number_codes
 from linkage_core.custodian.text_columns import text_buffers
-from linkage_core.protocol.encoded_records import NULL_BLOCKING_VALUE
-from linkage_core.protocol.linkage_protocol import BlockingPart, BlockingPass
+from linkage_core.custodian.text_folding import words
+from linkage_core.protocol.encoded_evidence import NULL_TOKEN
 
 _LENGTH_BYTES = 2
 _LETTERS = re.compile("[a-z]+")
+_STREET_KINDS = words(
+    """
+    n s e w ne nw se sw st ave rd dr ln ct pl blvd sq ter terr trl pkwy hwy cir cct cres cl gr way apt ste
+    """
+)
+STREET_START_LETTERS = 4
 _HOUSE_NUMBER = re.compile(r"(?:^| )0*([0-9]+)[a-z]?(?: |$)")
 
 
@@ -51,6 +57,15 @@ def house_number(street: str) -> str | None:
     return found[1] if found else None
 
 
+def street_start(street: str) -> str | None:
+    """The first letters of a street's name without numbers, directions and kinds of street; None if none.
+
+    Spaces do not count, so a name that was split or joined keeps its start.
+    """
+    kept = [word for word in street.split() if word.isalpha() and word not in _STREET_KINDS]
+    return "".join(kept)[:STREET_START_LETTERS] or None
+
+
 def year_sorted_day_month(date: str) -> str:
     """The year and the smaller then the larger of month and day: equal for a date whose day and month are
     swapped.
@@ -69,31 +84,20 @@ BLOCKING_FUNCTIONS: Mapping[str, Callable[[str], str | None]] = {
     "month_day": lambda date: date[4:8],
     "year_digit_month_day": lambda date: date[3:8],
     "year_sorted_day_month": year_sorted_day_month,
+    "decade": lambda date: date[:3],
     "house_number": house_number,
+    "street_start": street_start,
 }
-"""What each code of the protocol takes from a normalised value; None makes the record null in that pass.
+"""What each code of the protocol takes from a normalised value; None makes the pass or token null.
 
 A value shorter than a prefix or suffix is taken whole.
 """
 
 
-def code_column(value_of_row: npt.NDArray[np.intp], values: pa.Array, code: str) -> CodedColumn:
-    """A column of distinct values and row indices (-1 for null) seen through ``code``."""
-    if code == "exact":
-        return CodedColumn(value_of_row.astype(np.int64), values)
-    function = BLOCKING_FUNCTIONS[code]
-    coded = pa.array([function(value) for value in values.to_pylist()], pa.utf8()).dictionary_encode()
-    code_of_value = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    # a last entry of -1 serves the rows whose value index is -1
-    return CodedColumn(np.append(code_of_value, -1)[value_of_row], coded.dictionary)
+def keyed_values(key: bytes, parts: Sequence[CodedColumn], rows: int) -> npt.NDArray[np.uint64]:
+    """One pass's or token's keyed values, one a row.
 
-
-def blocking_values(
-    key: bytes, blocking_pass: BlockingPass, columns: Mapping[BlockingPart, CodedColumn], rows: int
-) -> npt.NDArray[np.uint64]:
-    """One pass's keyed values, one a row.
-
-    The value is the first 8 bytes, little-endian, of HMAC-SHA256(pass key, message), where the message is
+    The value is the first 8 bytes, little-endian, of HMAC-SHA256(its key, message), where the message is
     each part's code prefixed with its length in 2 bytes little-endian. A hash of 0 becomes 1, since 0 means
     null. Each distinct combination is hashed once.
 
@@ -102,14 +106,13 @@ def blocking_values(
     ndarray of uint64, shape (rows,)
         0 where a part is missing.
     """
-    parts = [columns[part] for part in blocking_pass.parts]
     combination = np.zeros(rows, np.uint64)
     for part in parts:
         combination = _combine(combination, part)
     present = np.logical_and.reduce([part.code_of_row >= 0 for part in parts])
     numbers, distinct = number_codes(combination[present])
     hashed = _hash_combinations(key, parts, _first_rows(numbers, len(distinct), np.flatnonzero(present)))
-    values = np.full(rows, NULL_BLOCKING_VALUE, np.uint64)
+    values = np.full(rows, NULL_TOKEN, np.uint64)
     values[present] = hashed[numbers]
     return values
 
@@ -131,7 +134,7 @@ def _first_rows(
 
 
 def _hash_combinations(
-    key: bytes, parts: list[CodedColumn], rows: npt.NDArray[np.intp]
+    key: bytes, parts: Sequence[CodedColumn], rows: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.uint64]:
     buffers = [(part.code_of_row[rows], *text_buffers(part.codes)) for part in parts]
     lengths = sum(np.diff(offsets)[codes] + _LENGTH_BYTES for codes, _, offsets in buffers)
@@ -142,7 +145,7 @@ def _hash_combinations(
         _append_kernel(messages, cursor, codes, data, offsets)
     hashed = hmac_sha256_many(key, messages, message_offsets)
     values = np.ascontiguousarray(hashed[:, :8]).view("<u8").reshape(-1).astype(np.uint64)
-    return np.where(values == NULL_BLOCKING_VALUE, np.uint64(1), values)
+    return np.where(values == NULL_TOKEN, np.uint64(1), values)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -7,65 +7,28 @@ at once, not batch by batch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import rfc8785
 
 from linkage_core.custodian.field_aggregates import RANDOM_PAIRS, level_rates
 from linkage_core.custodian.field_columns import FieldColumn, FieldColumns, field_columns
-from linkage_core.custodian.field_group_filters import GroupFilterKeys, encode_group
-from linkage_core.custodian.key_derivation import derive_key
+from linkage_core.custodian.field_group_filters import encode_group
+from linkage_core.custodian.key_derivation import CustodianKeys
 from linkage_core.custodian.rarity_bands import rarity_bands
 from linkage_core.custodian.tokens import encode_tokens
 from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates, FieldAggregate
-from linkage_core.protocol.evidence_spec import SEX, EvidenceSpec
-from linkage_core.protocol.linkage_protocol import FieldSpec, LinkageProtocol, protocol_fingerprint
+from linkage_core.protocol.evidence_spec import SEX, evidence_of
+from linkage_core.protocol.linkage_protocol import LinkageProtocol
 
 SEX_CODES: Mapping[str, int] = {"f": 1, "m": 2, "x": 3}
 
 
-@dataclass(frozen=True)
-class EvidenceKeys:
-    """A key for each token and each filter; ``repr`` shows none."""
-
-    tokens: Mapping[str, bytes] = field(repr=False)
-    groups: Mapping[str, GroupFilterKeys] = field(repr=False)
-
-
-def derive_evidence_keys(linkage_key: bytes, protocol: LinkageProtocol, spec: EvidenceSpec) -> EvidenceKeys:
-    """Derive every key of the evidence from the custodians' shared linkage key.
-
-    The spec's digest is in every context, beside the protocol's fingerprint: two sides that differ in one
-    definition get unrelated evidence.
-    """
-    digest = sha256(rfc8785.dumps(asdict(spec))).hexdigest()
-    context = (protocol.project, protocol.key_epoch)
-    fingerprint = protocol_fingerprint(protocol) + digest
-
-    def key_for(role: str, purpose: str) -> bytes:
-        return derive_key(linkage_key, (*context, role, purpose, fingerprint))
-
-    return EvidenceKeys(
-        tokens={token.name: key_for("token", token.name) for token in spec.tokens},
-        groups={
-            group.name: GroupFilterKeys(
-                {name: key_for("group-filter", f"{group.name}/{name}") for name in group.fields},
-                key_for("diffusion", group.name),
-            )
-            for group in spec.groups
-        },
-    )
-
-
 def encode_evidence(
     records: pa.RecordBatch,
-    spec: EvidenceSpec,
-    field_specs: Mapping[str, FieldSpec],
-    keys: EvidenceKeys,
+    protocol: LinkageProtocol,
+    keys: CustodianKeys,
     *,
     seed: int,
     random_pairs: int = RANDOM_PAIRS,
@@ -76,11 +39,10 @@ def encode_evidence(
     ----------
     records : RecordBatch
         Normalised columns.
-    field_specs : mapping of str to FieldSpec
-        Of every field of the spec (their kinds and q-grams).
     seed : int
         Of the random pairs behind the aggregates.
     """
+    spec, field_specs = evidence_of(protocol), {field.name: field for field in protocol.fields}
     rows = records.num_rows
     columns = field_columns(records, spec.fields)
     encoded = [

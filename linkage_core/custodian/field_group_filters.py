@@ -16,17 +16,9 @@ import numpy.typing as npt
 from linkage_core.custodian.bloom_filters import add_field, position_table
 from linkage_core.custodian.diffusion import diffuse, diffusion_table
 from linkage_core.custodian.field_columns import FieldColumns
+from linkage_core.custodian.key_derivation import GroupFilterKeys
 from linkage_core.custodian.q_grams import value_q_grams
-from linkage_core.protocol.evidence_spec import FilterGroup
-from linkage_core.protocol.linkage_protocol import FieldSpec
-
-
-@dataclass(frozen=True)
-class GroupFilterKeys:
-    """Keys of one group: one a field for the positions, one for the diffusion; ``repr`` shows none."""
-
-    positions: Mapping[str, bytes] = field(repr=False)
-    diffusion: bytes = field(repr=False)
+from linkage_core.protocol.linkage_protocol import FieldSpec, FilterGroup
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from linkage_core.protocol.evidence_spec import evidence_of
 from linkage_core.protocol.key_files import KEY_BYTES, check_key
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, protocol_fingerprint
 
@@ -22,22 +23,30 @@ CONTEXT_TAG = "nightlink-1"
 
 
 @dataclass(frozen=True)
+class GroupFilterKeys:
+    """Keys of one filter: one a field for the positions, one for the diffusion; ``repr`` shows none."""
+
+    positions: Mapping[str, bytes] = field(repr=False)
+    diffusion: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
 class CustodianKeys:
     """Every key that an encoder needs; ``repr`` shows none of them.
 
     Attributes
     ----------
-    filter_keys : mapping of str to bytes
-        32 bytes for each field of the protocol.
-    blocking_keys : mapping of str to bytes
-        32 bytes for each blocking pass of the protocol.
+    tokens : mapping of str to bytes
+        32 bytes for each token, the blocking passes' included.
+    groups : mapping of str to GroupFilterKeys
+        Of each filter.
     key_check_value : bytes
         8 bytes that travel in the manifest: equal at both custodians exactly when their linkage keys, epochs
         and protocols are. Derived under a role of its own, so it reveals no other key.
     """
 
-    filter_keys: Mapping[str, bytes] = field(repr=False)
-    blocking_keys: Mapping[str, bytes] = field(repr=False)
+    tokens: Mapping[str, bytes] = field(repr=False)
+    groups: Mapping[str, GroupFilterKeys] = field(repr=False)
     key_check_value: bytes
 
 
@@ -51,14 +60,21 @@ def derive_custodian_keys(linkage_key: bytes, protocol: LinkageProtocol) -> Cust
     """
     check_key(linkage_key)
     fingerprint = protocol_fingerprint(protocol)
+    spec = evidence_of(protocol)
 
     def key_for(role: str, purpose: str, length: int = KEY_BYTES) -> bytes:
         context = (protocol.project, protocol.key_epoch, role, purpose, fingerprint)
         return derive_key(linkage_key, context, length)
 
     return CustodianKeys(
-        filter_keys={name: key_for("filter", name) for name in protocol.field_names},
-        blocking_keys={name: key_for("blocking", name) for name in protocol.pass_names},
+        tokens={token.name: key_for("token", token.name) for token in spec.tokens},
+        groups={
+            group.name: GroupFilterKeys(
+                {name: key_for("filter", f"{group.name}/{name}") for name in group.fields},
+                key_for("diffusion", group.name),
+            )
+            for group in spec.groups
+        },
         key_check_value=key_for("key-check", "", KEY_CHECK_BYTES),
     )
 

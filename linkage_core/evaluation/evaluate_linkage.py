@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linkage_core.custodian.encode_evidence import derive_evidence_keys, encode_evidence
+from linkage_core.custodian.encode_evidence import encode_evidence
+from linkage_core.custodian.key_derivation import derive_custodian_keys
 from linkage_core.custodian.normalise import normalise_batch
 from linkage_core.custodian.source_format import SourceFormat
 from linkage_core.evaluation.blocking_quality import blocking_quality
@@ -36,10 +37,10 @@ from linkage_core.linkage_unit.link_probabilities import (
 )
 from linkage_core.linkage_unit.match_model import MatchModel, PairOdds, fit_match_model
 from linkage_core.linkage_unit.one_to_one import pair_tie_keys
-from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates
+from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates, mean_fill
 from linkage_core.protocol.encoded_records import PSEUDONYM_DTYPE
-from linkage_core.protocol.evidence_spec import EvidenceSpec, default_evidence
-from linkage_core.protocol.linkage_protocol import LinkageProtocol
+from linkage_core.protocol.evidence_spec import evidence_of
+from linkage_core.protocol.linkage_protocol import LinkageProtocol, restrict_protocol
 
 EncodedSide = tuple[EncodedEvidence, EvidenceAggregates]
 
@@ -93,9 +94,6 @@ def evaluate(
     protocol: LinkageProtocol,
     *,
     clock: Callable[[], float],
-    target_precision: float = 0.99,
-    max_block_pairs: int = 2000,
-    pair_budget: int = 50_000_000,
     source_format: SourceFormat | None = None,
 ) -> LinkageFigures:
     """Link two sides and compare with the truth.
@@ -109,13 +107,10 @@ def evaluate(
     key : bytes
         A linkage key of 32 bytes; take a fresh random one a run.
     protocol : LinkageProtocol
-        For the fields, their kinds and q-grams.
+        What the night runs by. Fields without a value on one side are taken out of it, with all that is
+        defined over them.
     clock : callable
         Seconds from any start, such as ``time.perf_counter``; it is read between stages and decides nothing.
-    target_precision : float
-        Of the links output.
-    max_block_pairs, pair_budget : int
-        Limits of the candidates (:func:`linkage_core.linkage_unit.candidate_pairs.propose_pairs`).
     source_format : SourceFormat, optional
         How both sides write their values.
     """
@@ -123,13 +118,11 @@ def evaluate(
     written = source_format or SourceFormat()
     records = [normalise_batch(side, protocol, written).records for side in (side_a, side_b)]
     stages.stage("normalise")
-    spec = default_evidence(common_fields(records[0], records[1], protocol))
-    encoded_a, encoded_b = _encode_sides(records, spec, key, protocol)
+    agreed = restrict_protocol(protocol, common_fields(records[0], records[1], protocol))
+    keys = derive_custodian_keys(key, agreed)
+    encoded_a, encoded_b = (encode_evidence(side, agreed, keys, seed=s) for s, side in enumerate(records))
     stages.stage("encode")
-    run = link_evidence(
-        encoded_a, encoded_b, spec, key, stages,
-        target_precision=target_precision, max_block_pairs=max_block_pairs, pair_budget=pair_budget,
-    )  # fmt: skip
+    run = link_evidence(encoded_a, encoded_b, agreed, key, stages)
     return _figures(run, truth, (len(encoded_a[0]), len(encoded_b[0])), stages.seconds)
 
 
@@ -147,23 +140,19 @@ def common_fields(
 def link_evidence(
     side_a: EncodedSide,
     side_b: EncodedSide,
-    spec: EvidenceSpec,
+    protocol: LinkageProtocol,
     tie_seed: bytes,
     clock: StageClock,
-    *,
-    target_precision: float,
-    max_block_pairs: int,
-    pair_budget: int,
 ) -> LinkageRun:
     """The linkage unit's part, from encodings alone."""
     (evidence_a, aggregates_a), (evidence_b, aggregates_b) = side_a, side_b
-    passes = list(spec.blocking_tokens)
+    spec = evidence_of(protocol)
     candidates = propose_pairs(
-        np.ascontiguousarray(evidence_a.tokens[:, passes]),
-        np.ascontiguousarray(evidence_b.tokens[:, passes]),
-        pass_names=[spec.tokens[t].name for t in passes],
-        max_block_pairs=max_block_pairs,
-        pair_budget=pair_budget,
+        np.ascontiguousarray(evidence_a.tokens[:, : spec.passes]),
+        np.ascontiguousarray(evidence_b.tokens[:, : spec.passes]),
+        pass_names=protocol.pass_names,
+        max_block_pairs=protocol.blocking.max_block_pairs,
+        pair_budget=protocol.blocking.pair_budget,
     )
     clock.stage("block")
     a, b = candidates.index_a, candidates.index_b
@@ -174,15 +163,9 @@ def link_evidence(
     clock.stage("model")
     ties = _tie_keys(a, b, len(evidence_a), len(evidence_b), tie_seed)
     links = link_probabilities(odds, a, b, ties, len(evidence_a), len(evidence_b))
-    threshold = choose_threshold(links, target_precision)
+    threshold = choose_threshold(links, protocol.decision.target_precision)
     clock.stage("resolve")
     return LinkageRun(candidates, model, odds, links, threshold)
-
-
-def mean_fill(aggregates_a: EvidenceAggregates, aggregates_b: EvidenceAggregates) -> tuple[float, ...]:
-    """Each group's mean fill over the two custodians."""
-    sides = zip(aggregates_a.filter_fill, aggregates_b.filter_fill, strict=True)
-    return tuple((a + b) / 2 for a, b in sides)
 
 
 class StageClock:
@@ -197,14 +180,6 @@ class StageClock:
         now = self._clock()
         self.seconds[name] = round(now - self._last, 3)
         self._last = now
-
-
-def _encode_sides(
-    records: list[pa.RecordBatch], spec: EvidenceSpec, key: bytes, protocol: LinkageProtocol
-) -> list[EncodedSide]:
-    keys = derive_evidence_keys(key, protocol, spec)
-    field_specs = {name: protocol.field(name) for name in spec.fields}
-    return [encode_evidence(side, spec, field_specs, keys, seed=seed) for seed, side in enumerate(records)]
 
 
 def _tie_keys(

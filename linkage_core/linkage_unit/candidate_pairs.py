@@ -20,7 +20,7 @@ import numpy.typing as npt
 from linkage_core.errors import NightlinkError
 from linkage_core.linkage_unit.dice_kernels import kernel_input
 from linkage_core.linkage_unit.kernel_compilation import CompiledKernel, run_in_chunks
-from linkage_core.protocol.encoded_records import NULL_BLOCKING_VALUE
+from linkage_core.protocol.encoded_evidence import NULL_TOKEN
 
 MAX_PASSES = 32
 MAX_RECORDS = (1 << 31) - 1
@@ -188,13 +188,13 @@ def _group_pass(
     distinct_b, first_b, counts_b = np.unique(values_b[order_b], return_index=True, return_counts=True)
     shared, in_a, in_b = np.intersect1d(distinct_a, distinct_b, assume_unique=True, return_indices=True)
     pairs = counts_a[in_a] * counts_b[in_b]
-    pairs[shared == NULL_BLOCKING_VALUE] = 0
+    pairs[shared == NULL_TOKEN] = 0
     kept = (pairs > 0) & (pairs <= max_block_pairs)
     first = np.zeros(len(distinct_a), np.intp)
     size = np.zeros(len(distinct_a), np.intp)
     first[in_a[kept]] = first_b[in_b[kept]]
     size[in_a[kept]] = counts_b[in_b[kept]]
-    nulls = (int(np.count_nonzero(values == NULL_BLOCKING_VALUE)) for values in (values_a, values_b))
+    nulls = (int(np.count_nonzero(values == NULL_TOKEN)) for values in (values_a, values_b))
     return _PassBlocks(block_of_a, first, size, order_b, _report(name, pairs, kept, *nulls))
 
 

@@ -22,19 +22,18 @@ from linkage_core.protocol.evidence_spec import (
     FAMILY,
     GIVEN,
     IMPLIED_CODES,
-    NAMES,
+    MAX_ATOMS,
     NEAR,
     SEX,
     EvidenceSpec,
-    FilterGroup,
     TokenDefinition,
     TokenPart,
 )
+from linkage_core.protocol.linkage_protocol import NAMES, FilterGroup
 
 NULL_LEVEL = -1
 PAIRS_PER_CHUNK = 1 << 16
 """Fixed, so that chunks are the same on every machine."""
-MAX_ATOMS = 64
 
 Words = npt.NDArray[np.uint64]
 Levels = npt.NDArray[np.int8]

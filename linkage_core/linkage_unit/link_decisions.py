@@ -1,8 +1,8 @@
-"""From scores to words: decisions, score bands and a histogram. Zone: linkage_unit.
+"""From probabilities to words: decisions, score bands and a histogram. Zone: linkage_unit.
 
 Two thresholds split pairs into match, possible match and non-match (Fellegi and Sunter 1969,
-doi:10.1080/01621459.1969.10501049). Outside the linkage unit a score appears only as a band, 0.05 wide, since
-exact similarities of filters help an attacker to align them with names.
+doi:10.1080/01621459.1969.10501049). A link's score is the probability that it is true. Outside the linkage
+unit it appears only as a band, 0.05 wide, since exact scores help an attacker to align encodings with names.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from linkage_core.errors import NightlinkError
 
 BANDS = 20
 BAND_EDGES = np.arange(BANDS + 1) / BANDS
-"""0.00, 0.05 ... 1.00, each the double nearest to its fraction, as a Dice score is: 0.80 is in 0.80-0.85."""
+"""0.00, 0.05 ... 1.00, each the double nearest to its fraction: 0.80 is in 0.80-0.85."""
 BAND_NAMES = tuple(f"{low:.2f}-{high:.2f}" for low, high in zip(BAND_EDGES[:-1], BAND_EDGES[1:], strict=True))
 
 
@@ -40,23 +40,20 @@ class ScoreHistogram:
     counts: tuple[int, ...]
 
 
-def decide(scores: npt.NDArray[np.float64], *, match: float, possible: float) -> npt.NDArray[np.uint8]:
-    """:class:`Decision` codes of scores: at least ``match``, at least ``possible``, or below.
+def decide(
+    probability: npt.NDArray[np.float64], is_match: npt.NDArray[np.bool_], *, possible: float
+) -> npt.NDArray[np.uint8]:
+    """:class:`Decision` codes of links: a match, or at least ``possible``, or below.
 
     Raises
     ------
     NightlinkError
-        E-INPUT unless 0 < possible <= match <= 1 and every score is in [0, 1].
+        E-INPUT unless every probability is in [0, 1].
     """
-    if not 0 < possible <= match <= 1:
-        raise NightlinkError(
-            "E-INPUT",
-            found=f"the thresholds match = {match} and possible = {possible}",
-            expected="0 < possible <= match <= 1",
-            remedy="Correct the table decision of the linkage protocol.",
-        )
-    _check_scores(scores)
-    return (scores >= possible).astype(np.uint8) + (scores >= match).astype(np.uint8)
+    _check_scores(probability)
+    codes = np.where(probability >= possible, Decision.POSSIBLE_MATCH, Decision.NON_MATCH)
+    codes[is_match] = Decision.MATCH
+    return codes.astype(np.uint8)
 
 
 def score_bands(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from linkage_core.errors import NightlinkError
 from linkage_core.linkage_unit.candidate_pairs import pass_names_of
 from linkage_core.linkage_unit.dice_kernels import kernel_input
-from linkage_core.linkage_unit.link_decisions import BAND_NAMES, DECISION_NAMES, decide, score_bands
+from linkage_core.linkage_unit.link_decisions import BAND_NAMES, DECISION_NAMES, score_bands
 from linkage_core.protocol.encoded_records import PSEUDONYM_DTYPE
 
 LinkRow = tuple[str, str, str, str, tuple[str, ...]]
@@ -70,11 +70,10 @@ def build_link_table(
     pseudonyms_a: npt.NDArray[np.void],
     pseudonyms_b: npt.NDArray[np.void],
     scores: npt.NDArray[np.float64],
+    decisions: npt.NDArray[np.uint8],
     passes: npt.NDArray[np.uint32],
     *,
     pass_names: Sequence[str],
-    match: float,
-    possible: float,
 ) -> LinkTable:
     """Link table of resolved pairs.
 
@@ -83,13 +82,13 @@ def build_link_table(
     pseudonyms_a, pseudonyms_b : ndarray of V16, shape (m,)
         The two records of pair ``k``.
     scores : ndarray of float64, shape (m,)
-        In [0, 1]; pairs below ``possible`` are left out.
+        In [0, 1]; only their bands enter.
+    decisions : ndarray of uint8, shape (m,)
+        Of :func:`~linkage_core.linkage_unit.link_decisions.decide`; non-matches are left out.
     passes : ndarray of uint32, shape (m,)
     pass_names : sequence of str
-    match, possible : float
-        Thresholds of :func:`~linkage_core.linkage_unit.link_decisions.decide`.
     """
-    decisions, bands = decide(scores, match=match, possible=possible), score_bands(scores)
+    bands = score_bands(scores)
     order = _order_by_pseudonyms(pseudonyms_a, pseudonyms_b)
     order = order[decisions[order] > 0]
     return LinkTable(

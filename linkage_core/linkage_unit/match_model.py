@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from linkage_core.linkage_unit.comparison_vectors import ComparisonVectors
 from linkage_core.linkage_unit.dice_kernels import kernel_input
-from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates
+from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates, check_aggregates
 from linkage_core.protocol.evidence_spec import BIRTH, DIFFERENT, FAMILY, GIVEN, SEX, EvidenceSpec
 
 Floats = npt.NDArray[np.float64]
@@ -358,7 +358,4 @@ def _check_model_input(
     if vectors.levels.shape != shape or len(index_b) != len(index_a):
         raise kernel_input(f"levels of shape {vectors.levels.shape}", f"shape {shape}")
     for side in aggregates:
-        found = [(len(f.level_rates), len(f.band_agreement)) for f in side.fields]
-        expected = [(len(spec.level_names(name)), len(spec.rarity_edges) + 1) for name in spec.fields]
-        if found != expected:
-            raise kernel_input(f"aggregates of sizes {found}", f"sizes {expected} of the protocol")
+        check_aggregates(side, spec)

@@ -143,9 +143,7 @@ def _search_rows(search: _Search, start: int, stop: int, out: Neighbours) -> Non
     for block in search.block_order.tolist():
         _set_limits(search, slopes, bits[:-1], int(side_b.most_bits[block]), limits)
         close = collect_close(folds, limits, 0, rows, side_b, block, room)
-        offer(
-            filters, bits, side_b.rows, side_b.bits, order, close, search.neighbours, ranks, held, slopes
-        )
+        offer(filters, bits, side_b.rows, side_b.bits, order, close, search.neighbours, ranks, held, slopes)
     _settle_kernel(ranks, held, search.neighbours)
     _write_nearest(search, filters, bits, ranks[:, : search.neighbours], start, out)
 

@@ -29,6 +29,7 @@ from pydantic import (
 )
 
 from linkage_core.errors import NightlinkError
+from linkage_core.protocol.encoded_evidence import EvidenceAggregates
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, protocol_fingerprint
 
 DELIVERY_FORMAT = "nightlink-delivery-1"
@@ -91,6 +92,7 @@ class DeliveryManifest(_Frozen):
 
     ``row_count`` is the sum of the parts' rows, and ``extracted`` is ``rejected + row_count``: every row that
     was read is either delivered or counted as rejected. A rejected row counts under each rule that it breaks.
+    ``aggregates`` are rates over all the delivered records, for the linkage unit's model.
     ``sequence`` grows by one with each delivery of a custodian; ``as_of`` is the schedule's date, no clock's.
 
     Building one whose totals do not add up raises pydantic's ValidationError, its input hidden.
@@ -113,6 +115,7 @@ class DeliveryManifest(_Frozen):
     rejected: Count
     rejected_by_rule: dict[SafeName, Count] = Field(max_length=1000)
     expectations: tuple[ExpectationCount, ...] = Field(default=(), max_length=10_000)
+    aggregates: EvidenceAggregates
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -122,6 +125,8 @@ class DeliveryManifest(_Frozen):
             raise ValueError("extracted is not rejected + row_count")
         if len({part.name for part in self.parts}) != len(self.parts):
             raise ValueError("two parts have the same name")
+        if self.aggregates.records != self.row_count:
+            raise ValueError("aggregates over another number of records than row_count")
         return self
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.evidence_spec import EvidenceSpec
 
 NULL_TOKEN = 0
 MISSING = 0
+
+Rate = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+RecordCount = Annotated[int, Field(ge=0, le=2**53 - 1, strict=True)]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -66,13 +71,13 @@ class FieldAggregate:
         that band; the field's own rate where a band is empty.
     """
 
-    level_rates: tuple[float, ...]
-    band_agreement: tuple[float, ...]
+    level_rates: tuple[Rate, ...]
+    band_agreement: tuple[Rate, ...]
 
 
 @dataclass(frozen=True)
 class EvidenceAggregates:
-    """What one custodian publishes for the linkage unit's model.
+    """What one custodian publishes, in its signed manifest, for the linkage unit's model.
 
     Attributes
     ----------
@@ -83,9 +88,9 @@ class EvidenceAggregates:
         Mean share of set bits of each group's filter **before** diffusion: it turns a distance into q-grams.
     """
 
-    records: int
+    records: RecordCount
     fields: tuple[FieldAggregate, ...]
-    filter_fill: tuple[float, ...]
+    filter_fill: tuple[Rate, ...]
 
 
 def check_evidence(evidence: EncodedEvidence, spec: EvidenceSpec) -> None:
@@ -100,6 +105,24 @@ def check_evidence(evidence: EncodedEvidence, spec: EvidenceSpec) -> None:
         raise _wrong(f"evidence of widths {found}", f"widths {expected} of the protocol")
 
 
+def check_aggregates(aggregates: EvidenceAggregates, spec: EvidenceSpec) -> None:
+    """Raise E-KERNEL-INPUT when fields, levels, bands or filters are not those of the spec."""
+    found = [(len(field.level_rates), len(field.band_agreement)) for field in aggregates.fields]
+    expected = [(len(spec.level_names(name)), len(spec.rarity_edges) + 1) for name in spec.fields]
+    if found != expected or len(aggregates.filter_fill) != len(spec.groups):
+        filters = len(aggregates.filter_fill)
+        raise _wrong(
+            f"aggregates of sizes {found} and {filters} filters",
+            f"sizes {expected} of the protocol, and {len(spec.groups)} filters",
+        )
+
+
+def mean_fill(first: EvidenceAggregates, second: EvidenceAggregates) -> tuple[float, ...]:
+    """Each group's mean fill over two custodians."""
+    sides = zip(first.filter_fill, second.filter_fill, strict=True)
+    return tuple((a + b) / 2 for a, b in sides)
+
+
 def concat_evidence(parts: Sequence[EncodedEvidence]) -> EncodedEvidence:
     """Join one or more parts of one custodian, keeping their order."""
     if not parts:
@@ -112,7 +135,7 @@ def concat_evidence(parts: Sequence[EncodedEvidence]) -> EncodedEvidence:
     )
 
 
-def take_evidence(evidence: EncodedEvidence, rows: npt.NDArray[np.intp]) -> EncodedEvidence:
+def take_evidence(evidence: EncodedEvidence, rows: npt.NDArray[np.intp] | slice) -> EncodedEvidence:
     """The evidence of some rows, in their order."""
     return EncodedEvidence(
         evidence.tokens[rows],

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from linkage_core.errors import NightlinkError
+from linkage_core.protocol.encoded_evidence import EncodedEvidence, concat_evidence, take_evidence
+from linkage_core.protocol.evidence_spec import EvidenceSpec
 
 PSEUDONYM_BYTES = 16
 PSEUDONYM_DTYPE = np.dtype(f"V{PSEUDONYM_BYTES}")
-NULL_BLOCKING_VALUE = 0
-"""A blocking value of 0 means that a part was missing; keyed values never take it."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -24,94 +24,61 @@ class EncodedRecords:
     ----------
     record_pseudonyms : ndarray of V16, shape (n,)
         Keyed pseudonyms; unique within a delivery.
-    filters : ndarray of uint64, shape (n, filter_bits / 64), C-contiguous
-        Record-level Bloom filters. Bit ``i`` is bit ``i % 64`` of word ``i // 64``.
-    blocking_values : ndarray of uint64, shape (n, passes), C-contiguous
-        Keyed blocking values in the protocol's order of passes; 0 where a part was missing.
+    evidence : EncodedEvidence
+        Tokens (the blocking passes' first), diffused filters, rarity bands and sex of the same ``n`` records.
     """
 
     record_pseudonyms: npt.NDArray[np.void]
-    filters: npt.NDArray[np.uint64]
-    blocking_values: npt.NDArray[np.uint64]
+    evidence: EncodedEvidence
 
     def __post_init__(self) -> None:
-        n = len(self.record_pseudonyms)
-        if self.record_pseudonyms.dtype != PSEUDONYM_DTYPE or self.record_pseudonyms.ndim != 1:
-            expected = f"V{PSEUDONYM_BYTES} of shape (n,)"
-            raise _wrong_array("record_pseudonyms", self.record_pseudonyms, expected)
-        for name, array in (("filters", self.filters), ("blocking_values", self.blocking_values)):
-            if array.dtype != np.uint64 or array.ndim != 2 or len(array) != n or not array.flags.c_contiguous:
-                raise _wrong_array(name, array, f"uint64 of shape ({n}, columns), C-contiguous")
+        n = len(self.evidence)
+        if self.record_pseudonyms.dtype != PSEUDONYM_DTYPE or self.record_pseudonyms.shape != (n,):
+            found = f"record_pseudonyms as {self.record_pseudonyms.dtype} of {self.record_pseudonyms.shape}"
+            raise _wrong_records(found, f"V{PSEUDONYM_BYTES} of shape ({n},)")
 
     def __repr__(self) -> str:
         # Tracebacks and debug logs print representations: shapes may go there, encodings may not.
-        words, passes = self.filters.shape[1], self.blocking_values.shape[1]
-        return f"EncodedRecords({len(self)} records, {words} filter words, {passes} passes)"
+        return f"EncodedRecords({self.evidence!r})"
 
     def __len__(self) -> int:
         return len(self.record_pseudonyms)
 
 
-def _wrong_array(name: str, array: npt.NDArray[np.generic], expected: str) -> NightlinkError:
-    return NightlinkError(
-        "E-KERNEL-INPUT",
-        found=f"{name} as {array.dtype} of shape {array.shape}{_layout(array)}",
-        expected=expected,
-        remedy="Build encoded records through the encoder or the wire format.",
-    )
+def _wrong_records(found: str, expected: str) -> NightlinkError:
+    remedy = "Build encoded records through the encoder or the wire format."
+    return NightlinkError("E-KERNEL-INPUT", found=found, expected=expected, remedy=remedy)
 
 
-def _layout(array: npt.NDArray[np.generic]) -> str:
-    return "" if array.flags.c_contiguous else ", not C-contiguous"
+def blocking_values(records: EncodedRecords, spec: EvidenceSpec) -> npt.NDArray[np.uint64]:
+    """The blocking passes' keyed values: uint64, shape (n, passes), C-contiguous; 0 where a part was missing."""
+    return np.ascontiguousarray(records.evidence.tokens[:, : spec.passes])
 
 
-def empty_records(filter_words: int, passes: int) -> EncodedRecords:
-    """No records, with ``filter_words`` words a filter and ``passes`` blocking columns."""
-    return EncodedRecords(
-        np.empty(0, PSEUDONYM_DTYPE),
-        np.empty((0, filter_words), np.uint64),
-        np.empty((0, passes), np.uint64),
-    )
+def empty_records(spec: EvidenceSpec) -> EncodedRecords:
+    """No records, with the arrays' widths of the protocol."""
+    filters = tuple(np.empty((0, group.diffused_bits // 64), np.uint64) for group in spec.groups)
+    tokens, rarity = np.empty((0, len(spec.tokens)), np.uint64), np.empty((0, len(spec.fields)), np.uint8)
+    evidence = EncodedEvidence(tokens, filters, rarity, np.empty(0, np.uint8))
+    return EncodedRecords(np.empty(0, PSEUDONYM_DTYPE), evidence)
 
 
 def concat_records(parts: Sequence[EncodedRecords]) -> EncodedRecords:
-    """Join one or more parts, keeping their order.
-
-    Raises
-    ------
-    NightlinkError
-        E-KERNEL-INPUT: no parts (how wide would the result be?), or parts of different widths.
-    """
-    shapes = sorted({(p.filters.shape[1], p.blocking_values.shape[1]) for p in parts})
-    if len(shapes) != 1:
-        raise NightlinkError(
-            "E-KERNEL-INPUT",
-            found=f"{len(parts)} parts of {len(shapes)} different widths",
-            expected="one or more parts of one protocol",
-            remedy="Join parts of one delivery; for none use empty_records.",
-        )
-    return EncodedRecords(
-        np.concatenate([p.record_pseudonyms for p in parts]),
-        np.concatenate([p.filters for p in parts]),
-        np.concatenate([p.blocking_values for p in parts]),
-    )
+    """Join one or more parts of one protocol, keeping their order; E-KERNEL-INPUT without any."""
+    evidence = concat_evidence([part.evidence for part in parts])
+    return EncodedRecords(np.concatenate([part.record_pseudonyms for part in parts]), evidence)
 
 
-def sort_by_pseudonym(records: EncodedRecords) -> EncodedRecords:
-    """Records in ascending byte order of their pseudonyms.
-
-    Pseudonyms are keyed hashes, so this order is a deterministic shuffle: it tells the linkage unit
-    nothing of the order in the source.
-    """
-    order = pseudonym_order(records.record_pseudonyms)
-    return EncodedRecords(
-        records.record_pseudonyms[order],
-        np.ascontiguousarray(records.filters[order]),
-        np.ascontiguousarray(records.blocking_values[order]),
-    )
+def take_records(records: EncodedRecords, rows: slice) -> EncodedRecords:
+    """Some consecutive records, without a copy."""
+    return EncodedRecords(records.record_pseudonyms[rows], take_evidence(records.evidence, rows))
 
 
 def pseudonym_order(record_pseudonyms: npt.NDArray[np.void]) -> npt.NDArray[np.intp]:
-    """Indices that sort pseudonyms by their bytes; stable."""
+    """Indices that sort pseudonyms by their bytes; stable.
+
+    Pseudonyms are keyed hashes, so this order is a deterministic shuffle: it tells the linkage unit nothing of
+    the order in the source.
+    """
     halves = np.ascontiguousarray(record_pseudonyms).view(">u8").reshape(-1, 2)
     return np.lexsort((halves[:, 1], halves[:, 0]))

@@ -30,6 +30,9 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 # have upper bounds far below 2^53, above which RFC 8785 would lose digits.
 WholeNumber = Annotated[int, Field(strict=True)]
 Threshold = Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)]
+Precision = Annotated[float, Field(strict=True, ge=0.5, lt=1, allow_inf_nan=False)]
+Edge = Annotated[float, Field(strict=True, ge=-30, le=30, allow_inf_nan=False)]
+NearQGrams = Annotated[float, Field(strict=True, gt=0, le=20, allow_inf_nan=False)]
 FieldKind = Literal["name", "date", "sex", "text", "postcode", "phone", "email"]
 
 BLOCKING_CODES: dict[str, frozenset[str]] = {
@@ -43,14 +46,22 @@ BLOCKING_CODES: dict[str, frozenset[str]] = {
     "month_day": frozenset({"date"}),
     "year_digit_month_day": frozenset({"date"}),
     "year_sorted_day_month": frozenset({"date"}),
+    "decade": frozenset({"date"}),
     "house_number": frozenset({"text"}),
+    "street_start": frozenset({"text"}),
 }
-"""What a blocking part may take from a field, and from which kinds of field."""
+"""What a part of a pass or a token may take from a field, and from which kinds of field."""
+
+NAMES = "names"
+"""A pseudo-field for parts: given and family name without their order, so that swapped names agree."""
 
 REQUIRED_FIELDS: dict[str, FieldKind] = {"given_name": "name", "family_name": "name", "birth_date": "date"}
 """Fields that every protocol has, with their kinds."""
 
 FILTER_BITS = (256, 512, 1024, 2048, 4096)
+
+LEAST_TERMS = 6
+"""With fewer bits in each XOR, known plaintexts and graph matching read a diffused filter (PRIVACY, tables)."""
 
 
 class _Frozen(BaseModel):
@@ -58,35 +69,15 @@ class _Frozen(BaseModel):
 
 
 class FieldSpec(_Frozen):
-    """One field: how it is normalised, and its share of the record-level filter.
-
-    ``bits`` is the number of hash positions that the field may set in the filter, shared out evenly over the
-    q-grams of the record's value (at most ``max_bits_per_q_gram`` each), so that the fill stays under control
-    whatever the length of a name. 0 keeps the field out of the filter.
-    """
+    """One field: how it is normalised, and the length ``q`` of the q-grams that filters see it through."""
 
     name: Name
     kind: FieldKind
     q: WholeNumber = Field(default=2, ge=1, le=4)
-    bits: WholeNumber = Field(ge=0, le=1024)
-
-
-class FilterSpec(_Frozen):
-    """The record-level Bloom filter."""
-
-    bits: WholeNumber = 1024
-    max_bits_per_q_gram: WholeNumber = Field(default=40, ge=1, le=64)
-
-    @field_validator("bits")
-    @classmethod
-    def _offered_length(cls, bits: int) -> int:
-        if bits not in FILTER_BITS:
-            raise EntryError(f"{bits}", f"one of {', '.join(map(str, FILTER_BITS))}")
-        return bits
 
 
 class BlockingPart(_Frozen):
-    """One field seen through one code, such as the Soundex of the family name."""
+    """One field (or :data:`NAMES`) seen through one code, such as the Soundex of the family name."""
 
     field: Name
     code: str
@@ -109,11 +100,14 @@ class BlockingPart(_Frozen):
         return code
 
 
+Parts = tuple[BlockingPart, ...]
+
+
 class BlockingPass(_Frozen):
     """One blocking pass: records that agree on all parts become candidates. Null when a part is missing."""
 
     name: Name
-    parts: tuple[BlockingPart, ...] = Field(min_length=2, max_length=5)
+    parts: Parts = Field(min_length=1, max_length=5)
 
 
 class BlockingSpec(_Frozen):
@@ -132,16 +126,73 @@ class BlockingSpec(_Frozen):
         return self
 
 
-class DecisionSpec(_Frozen):
-    """Dice thresholds: at least ``match`` is a match, at least ``possible`` a possible match."""
+class FilterGroup(_Frozen):
+    """One diffused filter over a group of fields; null when one of them is missing.
 
-    match: Threshold
+    ``field_bits`` positions are shared out over a value's q-grams, at most ``bits_per_q_gram`` each, so that
+    the fill stays under control whatever the length of a name; output bit ``i`` is the XOR of ``terms`` keyed
+    positions of the plain filter. A single field never gets a filter: its values could be told by counting.
+    """
+
+    name: Name
+    fields: tuple[Name, ...] = Field(min_length=2, max_length=4)
+    bits: WholeNumber = 512
+    bits_per_q_gram: WholeNumber = Field(default=20, ge=1, le=64)
+    field_bits: WholeNumber = Field(default=200, ge=1, le=1024)
+    terms: WholeNumber = Field(default=8, ge=LEAST_TERMS, le=32)
+    diffused_bits: WholeNumber = 2048
+
+    @field_validator("bits", "diffused_bits")
+    @classmethod
+    def _offered_length(cls, bits: int) -> int:
+        if bits not in FILTER_BITS:
+            raise EntryError(f"{bits}", f"one of {', '.join(map(str, FILTER_BITS))}")
+        return bits
+
+    @model_validator(mode="after")
+    def _not_overfull(self) -> Self:
+        total = len(self.fields) * self.field_bits
+        if total > self.bits:
+            # Beyond it more than 1 - 1/e of a filter is set, and even unlike records begin to look alike.
+            raise EntryError(f"fields of {total} bits together", f"at most bits = {self.bits}")
+        return self
+
+
+class EvidenceRules(_Frozen):
+    """What pairs are judged by, beside the blocking passes, which are evidence too.
+
+    ``tokens`` are lists of parts; a value's rarity band is the number of ``rarity_edges`` (in bits relative
+    to the field's mean) that it reaches; two values are *near* when fewer q-grams than ``near_q_grams``
+    differ between them.
+    """
+
+    rarity_edges: tuple[Edge, ...] = Field(default=(-1.5, 1.5), max_length=7)
+    near_q_grams: NearQGrams = 5.0
+    tokens: tuple[Annotated[Parts, Field(min_length=1, max_length=5)], ...] = Field(max_length=200)
+    filters: tuple[FilterGroup, ...] = Field(max_length=8)
+
+    @field_validator("rarity_edges")
+    @classmethod
+    def _ascending(cls, edges: tuple[float, ...]) -> tuple[float, ...]:
+        if list(edges) != sorted(set(edges)):
+            raise EntryError("edges that do not ascend", "each larger than the one before")
+        return edges
+
+
+class DecisionSpec(_Frozen):
+    """What is a match: the threshold is chosen each night, so that the links hold ``target_precision``.
+
+    A link below it is a possible match from the probability ``possible`` on.
+    """
+
+    target_precision: Precision
     possible: Threshold
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if self.possible > self.match:
-            raise EntryError(f"possible = {self.possible}", f"at most match = {self.match}")
+        if self.possible > self.target_precision:
+            expected = f"at most target_precision = {self.target_precision}"
+            raise EntryError(f"possible = {self.possible}", expected)
         return self
 
 
@@ -154,9 +205,9 @@ class LinkageProtocol(_Frozen):
     key_epoch: Annotated[str, StringConstraints(pattern=EPOCH_PATTERN)]
     normaliser_version: WholeNumber = Field(ge=1, le=1)
     custodians: tuple[Name, Name]
-    filter: FilterSpec = FilterSpec()
     fields: tuple[FieldSpec, ...] = Field(min_length=1, max_length=100)
     blocking: BlockingSpec
+    evidence: EvidenceRules
     decision: DecisionSpec
 
     @property
@@ -169,11 +220,6 @@ class LinkageProtocol(_Frozen):
         """Names of the blocking passes in the protocol's order."""
         return tuple(blocking_pass.name for blocking_pass in self.blocking.passes)
 
-    @property
-    def filter_words(self) -> int:
-        """64-bit words a filter."""
-        return self.filter.bits // 64
-
     def field(self, name: str) -> FieldSpec:
         """The field called ``name``; KeyError when the protocol has none."""
         return {field.name: field for field in self.fields}[name]
@@ -184,18 +230,21 @@ class LinkageProtocol(_Frozen):
         _refuse_duplicates("blocking pass", self.pass_names)
         _refuse_duplicates("custodian", self.custodians)
         _check_required_fields(self)
-        _check_fill(self)
-        _check_passes(self)
+        _refuse_duplicates("evidence filter", tuple(group.name for group in self.evidence.filters))
+        _check_groups(self)
+        _check_parts(self)
         return self
 
 
 _KNOWN_ENTRIES: dict[tuple[str, ...], Sequence[str]] = {
     (): tuple(LinkageProtocol.model_fields),
-    ("filter",): tuple(FilterSpec.model_fields),
     ("fields",): tuple(FieldSpec.model_fields),
     ("blocking",): tuple(BlockingSpec.model_fields),
     ("blocking", "passes"): tuple(BlockingPass.model_fields),
     ("blocking", "passes", "parts"): tuple(BlockingPart.model_fields),
+    ("evidence",): tuple(EvidenceRules.model_fields),
+    ("evidence", "filters"): tuple(FilterGroup.model_fields),
+    ("evidence", "tokens"): tuple(BlockingPart.model_fields),
     ("decision",): tuple(DecisionSpec.model_fields),
 }
 
@@ -214,36 +263,44 @@ def _check_required_fields(protocol: LinkageProtocol) -> None:
             raise EntryError(f"the field {name} of kind {protocol.field(name).kind}", f"kind {kind}")
 
 
-def _check_fill(protocol: LinkageProtocol) -> None:
-    total = sum(field.bits for field in protocol.fields)
-    if total == 0:
-        raise EntryError("bits = 0 in every field", "bits for at least one field, or the filter stays empty")
-    if total > protocol.filter.bits:
-        # Beyond it more than 1 - 1/e of a filter is set, and even unlike records begin to look alike.
-        raise EntryError(f"fields of {total} bits together", f"at most filter.bits = {protocol.filter.bits}")
+def _check_groups(protocol: LinkageProtocol) -> None:
+    for group in protocol.evidence.filters:
+        unknown = [name for name in group.fields if name not in protocol.field_names]
+        if unknown:
+            found = f"the evidence filter {group.name} over {unknown[0]}, which is no field"
+            raise EntryError(found, f"one of {', '.join(protocol.field_names)}")
+        if len(set(group.fields)) < len(group.fields):
+            raise EntryError(f"a field twice in the evidence filter {group.name}", "each field once")
 
 
-def _check_passes(protocol: LinkageProtocol) -> None:
+def _check_parts(protocol: LinkageProtocol) -> None:
+    """Passes and tokens are of one kind: keyed values over at least two fields, no two of the same parts."""
+    named = [(f"the blocking pass {p.name}", p.parts) for p in protocol.blocking.passes]
+    tokens = protocol.evidence.tokens
+    named += [(f"the evidence token {number}", parts) for number, parts in enumerate(tokens, start=1)]
     seen: dict[frozenset[tuple[str, str]], str] = {}
-    for blocking_pass in protocol.blocking.passes:
-        name = blocking_pass.name
-        for part in blocking_pass.parts:
+    for name, parts in named:
+        for part in parts:
             _check_part(protocol, name, part)
-        parts = frozenset((part.field, part.code) for part in blocking_pass.parts)
-        if len(parts) < len(blocking_pass.parts):
-            raise EntryError(f"a part twice in the blocking pass {name}", "each part once")
-        if parts in seen:
-            raise EntryError(f"the blocking passes {seen[parts]} and {name} of the same parts", "one of them")
-        seen[parts] = name
+        distinct = frozenset((part.field, part.code) for part in parts)
+        if len(distinct) < len(parts):
+            raise EntryError(f"a part twice in {name}", "each part once")
+        if len({part.field for part in parts}) < 2 and parts[0].field != NAMES:
+            raise EntryError(
+                f"{name} over a single field", "two fields or more, or its values can be counted"
+            )
+        if distinct in seen:
+            raise EntryError(f"{seen[distinct]} and {name} of the same parts", "one of them")
+        seen[distinct] = name
 
 
-def _check_part(protocol: LinkageProtocol, pass_name: str, part: BlockingPart) -> None:
-    if part.field not in protocol.field_names:
-        found = f"the blocking pass {pass_name} over {part.field}, which is no field"
-        raise EntryError(found, f"one of {', '.join(protocol.field_names)}")
-    kind = protocol.field(part.field).kind
+def _check_part(protocol: LinkageProtocol, name: str, part: BlockingPart) -> None:
+    if part.field not in (*protocol.field_names, NAMES):
+        found = f"{name} over {part.field}, which is no field"
+        raise EntryError(found, f"one of {', '.join(protocol.field_names)}, {NAMES}")
+    kind = "name" if part.field == NAMES else protocol.field(part.field).kind
     if kind not in BLOCKING_CODES[part.code]:
-        found = f"the blocking pass {pass_name} taking {part.code} of {part.field}, a field of kind {kind}"
+        found = f"{name} taking {part.code} of {part.field}, a field of kind {kind}"
         codes = [code for code, kinds in BLOCKING_CODES.items() if kind in kinds]
         raise EntryError(found, f"one of {', '.join(codes)}")
 
@@ -276,6 +333,25 @@ def _read_toml(text: str) -> dict[str, Any]:
         raise ProtocolError(found="lists or tables nested too deeply", expected="a TOML document") from None
     except ValueError:  # a number of thousands of digits
         raise ProtocolError(found="a number too long to read", expected="a TOML document") from None
+
+
+def restrict_protocol(protocol: LinkageProtocol, fields: Sequence[str]) -> LinkageProtocol:
+    """The same protocol over some of its fields: what is defined over an absent one is left out.
+
+    Nothing but the list of fields steers it. Raises ProtocolError when what is left is no protocol.
+    """
+    document = protocol.model_dump(mode="json")
+    present = {*fields, NAMES}
+
+    def complete(parts: list[dict[str, str]]) -> bool:
+        return all(part["field"] in present for part in parts)
+
+    document["fields"] = [field for field in document["fields"] if field["name"] in present]
+    blocking, evidence = document["blocking"], document["evidence"]
+    blocking["passes"] = [p for p in blocking["passes"] if complete(p["parts"])]
+    evidence["tokens"] = [parts for parts in evidence["tokens"] if complete(parts)]
+    evidence["filters"] = [group for group in evidence["filters"] if present.issuperset(group["fields"])]
+    return protocol_from_document(document)
 
 
 def canonical_protocol(protocol: LinkageProtocol) -> bytes:

@@ -1,8 +1,9 @@
 """Encoded records on the wire: one Parquet file a part, in one exact shape. Zone: protocol.
 
-Columns, in this order: ``record_pseudonym`` (16 bytes), ``filter`` (filter.bits / 8 bytes: little-endian
-64-bit words), then one nullable uint64 per blocking pass, ``block_<pass>``, null where
-:class:`EncodedRecords` has 0. One row group, plain pages, zstd, page checksums, no statistics, no metadata of
+Columns, each of fixed width and never null, in this order: ``record_pseudonym`` (16 bytes), ``tokens`` (8
+bytes a token, the blocking passes' first: little-endian, 0 where a part was missing), ``filter_<name>`` for
+each of the protocol's filters (diffused_bits / 8 bytes: little-endian 64-bit words), ``rarity`` (a byte a
+field) and ``sex`` (a byte). One row group, plain pages, zstd, page checksums, no statistics, no metadata of
 anybody's.
 
 Reading trusts nothing: sizes are checked against the manifest's row count, first in the file, then in the
@@ -12,18 +13,17 @@ should still run in a process with a memory limit of its own, since the library 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from linkage_core.errors import NightlinkError
-from linkage_core.protocol.encoded_records import (
-    NULL_BLOCKING_VALUE,
-    PSEUDONYM_BYTES,
-    PSEUDONYM_DTYPE,
-    EncodedRecords,
-)
+from linkage_core.protocol.encoded_evidence import EncodedEvidence, check_evidence
+from linkage_core.protocol.encoded_records import PSEUDONYM_BYTES, PSEUDONYM_DTYPE, EncodedRecords
+from linkage_core.protocol.evidence_spec import evidence_of
 from linkage_core.protocol.linkage_protocol import LinkageProtocol
 from linkage_core.protocol.parquet_footer import MAX_FOOTER_BYTES, AgreedColumn, read_footer
 from linkage_core.protocol.parquet_pages import PageTotals, format_error, walk_pages
@@ -38,13 +38,8 @@ _WORD_BYTES = 8
 
 def part_schema(protocol: LinkageProtocol) -> pa.Schema:
     """The Arrow schema of a part under this protocol."""
-    return pa.schema(
-        [
-            pa.field("record_pseudonym", pa.binary(PSEUDONYM_BYTES), nullable=False),
-            pa.field("filter", pa.binary(protocol.filter.bits // 8), nullable=False),
-            *(pa.field(f"block_{name}", pa.uint64(), nullable=True) for name in protocol.pass_names),
-        ]
-    )
+    columns = _agreed_columns(protocol)
+    return pa.schema([pa.field(c.name, pa.binary(c.width), nullable=False) for c in columns])
 
 
 def write_part(records: EncodedRecords, protocol: LinkageProtocol) -> bytes:
@@ -55,7 +50,7 @@ def write_part(records: EncodedRecords, protocol: LinkageProtocol) -> bytes:
     Raises
     ------
     NightlinkError
-        E-INPUT: the arrays have not the protocol's widths, or there are more than :data:`MAX_PART_ROWS` rows.
+        E-INPUT: more than :data:`MAX_PART_ROWS` rows. E-KERNEL-INPUT: arrays without the protocol's widths.
     """
     _check_writable(records, protocol)
     table = pa.Table.from_arrays(_columns_of(records), schema=part_schema(protocol))
@@ -89,7 +84,7 @@ def read_part(data: bytes, protocol: LinkageProtocol, expected_rows: int) -> Enc
     Returns
     -------
     EncodedRecords
-        Arrays of their own (writable, C-contiguous); 0 where a blocking value is null.
+        Arrays of their own (writable, C-contiguous).
 
     Raises
     ------
@@ -113,37 +108,45 @@ def read_part(data: bytes, protocol: LinkageProtocol, expected_rows: int) -> Enc
 
 
 def _check_writable(records: EncodedRecords, protocol: LinkageProtocol) -> None:
-    found = (records.filters.shape[1], records.blocking_values.shape[1])
-    expected = (protocol.filter_words, len(protocol.pass_names))
-    if found != expected or len(records) > MAX_PART_ROWS:
+    check_evidence(records.evidence, evidence_of(protocol))
+    if len(records) > MAX_PART_ROWS:
         raise NightlinkError(
             "E-INPUT",
-            found=f"{len(records)} records with {found[0]} filter words and {found[1]} blocking values",
-            expected=f"at most {MAX_PART_ROWS} records with {expected[0]} words and {expected[1]} values",
-            remedy="Encode under the protocol that is being written, and split large batches into parts.",
+            found=f"{len(records)} records",
+            expected=f"at most {MAX_PART_ROWS} records a part",
+            remedy="Split large batches into parts.",
         )
 
 
 def _columns_of(records: EncodedRecords) -> list[pa.Array]:
-    filters = np.ascontiguousarray(records.filters, dtype="<u8")
-    blocks = (np.ascontiguousarray(column) for column in records.blocking_values.T)
-    return [
-        _fixed_size_binary(records.record_pseudonyms.tobytes(), len(records), PSEUDONYM_BYTES),
-        _fixed_size_binary(filters.tobytes(), len(records), filters.shape[1] * _WORD_BYTES),
-        *(pa.array(column, type=pa.uint64(), mask=column == NULL_BLOCKING_VALUE) for column in blocks),
+    evidence = records.evidence
+    arrays = [
+        records.record_pseudonyms,
+        evidence.tokens.astype("<u8", copy=False),
+        *(filters.astype("<u8", copy=False) for filters in evidence.group_filters),
+        evidence.rarity,
+        evidence.sex,
     ]
+    return [_fixed_size_binary(array, len(records)) for array in arrays]
 
 
-def _fixed_size_binary(content: bytes, rows: int, width: int) -> pa.Array:
+def _fixed_size_binary(array: npt.NDArray[np.generic], rows: int) -> pa.Array:
+    content = array.tobytes()
+    width = len(content) // rows if rows else array.itemsize * math.prod(array.shape[1:])
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), rows, [None, pa.py_buffer(content)])
 
 
 def _agreed_columns(protocol: LinkageProtocol) -> list[AgreedColumn]:
-    return [
-        AgreedColumn("record_pseudonym", PSEUDONYM_BYTES, nullable=False),
-        AgreedColumn("filter", protocol.filter.bits // 8, nullable=False),
-        *(AgreedColumn(f"block_{name}", _WORD_BYTES, nullable=True) for name in protocol.pass_names),
+    spec = evidence_of(protocol)
+    filters = [(f"filter_{group.name}", group.diffused_bits // 8) for group in spec.groups]
+    widths = [
+        ("record_pseudonym", PSEUDONYM_BYTES),
+        ("tokens", len(spec.tokens) * _WORD_BYTES),
+        *filters,
+        ("rarity", len(spec.fields)),
+        ("sex", 1),
     ]
+    return [AgreedColumn(name, width, nullable=False) for name, width in widths]
 
 
 def _column_bound(column: AgreedColumn, rows: int) -> int:
@@ -175,14 +178,24 @@ def _check_claims(data: bytes, protocol: LinkageProtocol, expected_rows: int) ->
 
 
 def _records_of(table: pa.Table, protocol: LinkageProtocol) -> EncodedRecords:
-    rows = table.num_rows
-    pseudonyms = _fixed_size_bytes(table.column("record_pseudonym"), PSEUDONYM_BYTES)
-    filters = _fixed_size_bytes(table.column("filter"), protocol.filter_words * _WORD_BYTES)
-    return EncodedRecords(
-        np.frombuffer(pseudonyms, PSEUDONYM_DTYPE).copy(),
-        np.frombuffer(filters, "<u8").reshape(rows, protocol.filter_words).astype(np.uint64),
-        _blocking_values(table, protocol),
+    pseudonyms, tokens, *filters, rarity, sex = (
+        _fixed_size_bytes(table.column(c.name), c.width) for c in _agreed_columns(protocol)
     )
+    rows = table.num_rows
+    evidence = EncodedEvidence(
+        _words(tokens, rows, len(evidence_of(protocol).tokens)),
+        tuple(
+            _words(w, rows, g.diffused_bits // 64)
+            for w, g in zip(filters, protocol.evidence.filters, strict=True)
+        ),
+        np.frombuffer(rarity, np.uint8).reshape(rows, len(protocol.fields)).copy(),
+        np.frombuffer(sex, np.uint8).copy(),
+    )
+    return EncodedRecords(np.frombuffer(pseudonyms, PSEUDONYM_DTYPE).copy(), evidence)
+
+
+def _words(content: memoryview, rows: int, columns: int) -> npt.NDArray[np.uint64]:
+    return np.frombuffer(content, "<u8").reshape(rows, columns).astype(np.uint64)
 
 
 def _fixed_size_bytes(column: pa.ChunkedArray, width: int) -> memoryview:
@@ -192,14 +205,3 @@ def _fixed_size_bytes(column: pa.ChunkedArray, width: int) -> memoryview:
     chunk = column.chunk(0)
     content = memoryview(chunk.buffers()[1])
     return content[chunk.offset * width : (chunk.offset + len(chunk)) * width]
-
-
-def _blocking_values(table: pa.Table, protocol: LinkageProtocol) -> npt.NDArray[np.uint64]:
-    values = np.zeros((table.num_rows, len(protocol.pass_names)), np.uint64)
-    for index, name in enumerate(protocol.pass_names):
-        column = table.column(f"block_{name}")
-        values[:, index] = column.fill_null(NULL_BLOCKING_VALUE).to_numpy()
-        if np.count_nonzero(values[:, index]) != table.num_rows - column.null_count:
-            # 0 stands for null in memory, so a stored 0 would make two spellings of one delivery.
-            raise format_error(f"the value 0 in block_{name}", "null where a blocking value is missing")
-    return values

@@ -16,7 +16,7 @@ from linkage_core.protocol.delivery_manifest import (
     open_manifest,
     seal_manifest,
 )
-from linkage_core.protocol.encoded_records import EncodedRecords
+from linkage_core.protocol.encoded_records import EncodedRecords, take_records
 from linkage_core.protocol.linkage_protocol import protocol_fingerprint
 from linkage_core.protocol.wire_format import write_part
 from tasks.custodian.encode import EncodedDelivery
@@ -101,10 +101,7 @@ def _take_sequence(site: CustodianSite) -> int:
 
 def _write_parts(records: EncodedRecords, folder: DeliveryFolder, site: CustodianSite) -> Iterator[PartEntry]:
     for number, first in enumerate(range(0, len(records), PART_ROWS)):
-        rows = slice(first, first + PART_ROWS)
-        part = EncodedRecords(
-            records.record_pseudonyms[rows], records.filters[rows], records.blocking_values[rows]
-        )
+        part = take_records(records, slice(first, first + PART_ROWS))
         data, name = write_part(part, site.protocol), f"part-{number:04d}.parquet"
         write_file(folder, name, data)
         yield describe_part(name, len(part), data)
@@ -131,4 +128,5 @@ def _describe(
         rejected=validated.rejected,
         rejected_by_rule=validated.rejected_by_rule,
         expectations=tuple(encoded.normalised.expectations),
+        aggregates=encoded.aggregates,
     )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from linkage_core.custodian.encode_records import RecordEncoder, encode_batch
+import pyarrow as pa
+
+from linkage_core.custodian.encode_records import RecordEncoder, encode_records
 from linkage_core.custodian.key_derivation import derive_custodian_keys
-from linkage_core.protocol.encoded_records import (
-    EncodedRecords,
-    concat_records,
-    empty_records,
-    sort_by_pseudonym,
-)
+from linkage_core.custodian.text_columns import SOURCE_ID
+from linkage_core.protocol.encoded_evidence import EvidenceAggregates
+from linkage_core.protocol.encoded_records import EncodedRecords
+from linkage_core.protocol.linkage_protocol import LinkageProtocol
 from tasks.custodian.normalise import NormalisedIdentifiers
 from tasks.custodian.settings import CustodianSite
 from tasks.protocol.stages import announce, stage
@@ -22,18 +22,28 @@ class EncodedDelivery:
     """Encoded records in the order of their pseudonyms, with the counts so far."""
 
     records: EncodedRecords
+    aggregates: EvidenceAggregates
     key_check_value: bytes
     normalised: NormalisedIdentifiers
 
 
 @stage("encode identifiers")
 def encode_identifiers(normalised: NormalisedIdentifiers, site: CustodianSite) -> EncodedDelivery:
-    """Keyed filters, blocking values and pseudonyms of all rows, shuffled by pseudonym."""
+    """Keyed tokens, diffused filters and pseudonyms of all rows, shuffled by pseudonym, and published rates.
+
+    Rarity and rates need all records at once: here alone the whole delivery is in memory, with the shipped
+    protocol about 4 kB a record at the peak.
+    """
     keys = derive_custodian_keys(site.linkage_key, site.protocol)
-    encoder = RecordEncoder(site.protocol, keys, site.site_key)
-    parts = [empty_records(site.protocol.filter_words, len(site.protocol.pass_names))]
-    parts += [encode_batch(batch, encoder) for batch in normalised.rows]
+    rows = _in_one_batch(normalised, site.protocol)
+    records, aggregates = encode_records(rows, RecordEncoder(site.protocol, keys, site.site_key))
     normalised.rows.discard()
-    records = sort_by_pseudonym(concat_records(parts))
     announce(f"records encoded: {len(records)}")
-    return EncodedDelivery(records, keys.key_check_value, normalised)
+    return EncodedDelivery(records, aggregates, keys.key_check_value, normalised)
+
+
+def _in_one_batch(normalised: NormalisedIdentifiers, protocol: LinkageProtocol) -> pa.RecordBatch:
+    empty = pa.RecordBatch.from_pydict(
+        {name: pa.array([], pa.utf8()) for name in (SOURCE_ID, *protocol.field_names)}
+    )
+    return pa.concat_batches([*normalised.rows] or [empty])

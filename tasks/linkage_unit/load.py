@@ -88,7 +88,6 @@ def load_links(
     b: ReceivedDelivery,
     links: ResolvedLinks,
     summary: dict[str, Any],
-    unit: LinkageUnit,
 ) -> None:
     """Links, deliveries, summary and audit event in one transaction; E-RUN-FENCED when a newer run was faster."""
     digest = link_table_digest(links.table)
@@ -99,7 +98,7 @@ def load_links(
         deliveries=[_ledger_delivery(a), _ledger_delivery(b)],
         counts={**summary, "link_table_digest": digest},
         make_event=lambda changes: canonical_event(
-            _published_event(run.ledger, a, b, summary, changes, digest, unit)
+            _published_event(run.ledger, a, b, summary, changes, digest)
         ),
     )
     changes = publication.links
@@ -128,8 +127,8 @@ def _published_event(
     summary: dict[str, Any],
     changes: LinkChanges,
     digest: str,
-    unit: LinkageUnit,
 ) -> NightPublished:
+    scores = summary["scores"]
     return NightPublished(
         run_id=ledger.run_id,
         project=ledger.project,
@@ -140,8 +139,10 @@ def _published_event(
         protocol_fingerprint=ledger.protocol_fingerprint,
         key_epoch=ledger.key_epoch,
         key_check_value=a.manifest.key_check_value,
-        match_threshold=unit.protocol.decision.match,
-        possible_threshold=unit.protocol.decision.possible,
+        target_precision=scores["target_precision"],
+        expected_precision=scores["expected_precision"],
+        match_threshold=scores["match_threshold"],
+        possible_threshold=scores["possible_threshold"],
         code_version=ledger.code_version,
         links=LinkCounts(
             opened=changes.opened,

@@ -16,7 +16,9 @@ from linkage_core.protocol.delivery_manifest import (
     manifest_digest,
     open_manifest,
 )
+from linkage_core.protocol.encoded_evidence import check_aggregates
 from linkage_core.protocol.encoded_records import EncodedRecords, concat_records, empty_records
+from linkage_core.protocol.evidence_spec import evidence_of
 from linkage_core.protocol.linkage_protocol import LinkageProtocol
 from linkage_core.protocol.wire_format import read_part
 from tasks.linkage_unit.expectations.received_delivery import judge_delivery
@@ -90,6 +92,7 @@ def _open(folder: DeliveryFolder, night: date, unit: LinkageUnit) -> tuple[Deliv
         protocol=unit.protocol,
     )
     _check_place(manifest, folder, unit)
+    check_aggregates(manifest.aggregates, evidence_of(unit.protocol))
     return manifest, manifest_digest(data)
 
 
@@ -116,7 +119,7 @@ def _receive(
 def _read_parts(
     folder: DeliveryFolder, manifest: DeliveryManifest, protocol: LinkageProtocol
 ) -> EncodedRecords:
-    parts = [empty_records(protocol.filter_words, len(protocol.pass_names))]
+    parts = [empty_records(evidence_of(protocol))]
     for entry in manifest.parts:
         data = read_file(folder, entry.name, entry.bytes)
         check_part(entry, data)

@@ -1,17 +1,24 @@
-"""Decide and resolve: at most one link a record, at the protocol's thresholds. Zone: linkage_unit."""
+"""Resolve: at most one link a record, above a threshold that holds the target precision. Zone: linkage_unit."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
+from linkage_core.errors import NightlinkError
 from linkage_core.linkage_unit.candidate_pairs import CandidatePairs
+from linkage_core.linkage_unit.link_decisions import decide
+from linkage_core.linkage_unit.link_probabilities import (
+    ChosenThreshold,
+    LinkProbabilities,
+    choose_threshold,
+    link_probabilities,
+    links_above,
+)
 from linkage_core.linkage_unit.link_table import LinkTable, build_link_table
-from linkage_core.linkage_unit.one_to_one import greedy_one_to_one, pair_tie_keys
+from linkage_core.linkage_unit.one_to_one import pair_tie_keys
 from tasks.linkage_unit.expectations.link_table import judge_link_table
 from tasks.linkage_unit.receive import ReceivedDelivery
+from tasks.linkage_unit.score import ScoredPairs
 from tasks.linkage_unit.settings import LinkageUnit
 from tasks.protocol.expectations.run_expectations import ExpectationCount, refuse_broken
 from tasks.protocol.stages import announce, stage
@@ -19,37 +26,53 @@ from tasks.protocol.stages import announce, stage
 
 @dataclass(frozen=True)
 class ResolvedLinks:
-    """The night's links and the counts of their validation."""
+    """The night's links, how probable they are, the threshold, and the counts of their validation."""
 
     table: LinkTable
+    probabilities: LinkProbabilities
+    threshold: ChosenThreshold
     expectations: list[ExpectationCount]
 
 
 @stage("resolve links")
 def resolve_links(
-    a: ReceivedDelivery,
-    b: ReceivedDelivery,
-    pairs: CandidatePairs,
-    scores: npt.NDArray[np.float64],
-    unit: LinkageUnit,
+    a: ReceivedDelivery, b: ReceivedDelivery, pairs: CandidatePairs, scored: ScoredPairs, unit: LinkageUnit
 ) -> ResolvedLinks:
-    """Greedy one-to-one in descending score; ties by a seeded hash of the two pseudonyms."""
-    decision = unit.protocol.decision
-    near = np.flatnonzero(scores >= decision.possible)
-    index_a, index_b, near_scores = pairs.index_a[near], pairs.index_b[near], scores[near]
-    pseudonyms_a, pseudonyms_b = a.records.record_pseudonyms[index_a], b.records.record_pseudonyms[index_b]
+    """One-to-one by posterior; ties by a seeded hash of the two pseudonyms.
+
+    Raises
+    ------
+    NightlinkError
+        E-QUALITY-TARGET when no threshold holds the protocol's target precision: nothing is published.
+    """
+    pseudonyms_a = a.records.record_pseudonyms[pairs.index_a]
+    pseudonyms_b = b.records.record_pseudonyms[pairs.index_b]
     ties = pair_tie_keys(pseudonyms_a, pseudonyms_b, seed=unit.protocol.project.encode())
-    chosen = greedy_one_to_one(index_a, index_b, near_scores, ties, possible=decision.possible)
+    links = link_probabilities(
+        scored.odds, pairs.index_a, pairs.index_b, ties, len(a.records), len(b.records)
+    )
+    threshold = choose_threshold(links, unit.protocol.decision.target_precision)
+    _refuse_unsupported(threshold, unit.protocol.decision.target_precision)
+    is_match = links_above(links, threshold)
     table = build_link_table(
-        pseudonyms_a[chosen],
-        pseudonyms_b[chosen],
-        near_scores[chosen],
-        pairs.passes[near][chosen],
+        pseudonyms_a[links.pairs],
+        pseudonyms_b[links.pairs],
+        links.probability,
+        decide(links.probability, is_match, possible=unit.protocol.decision.possible),
+        pairs.passes[links.pairs],
         pass_names=unit.protocol.pass_names,
-        match=decision.match,
-        possible=decision.possible,
     )
     counts = judge_link_table(table, len(a.records), len(b.records))
     refuse_broken(counts)
-    announce(f"links: {len(table)}")
-    return ResolvedLinks(table, counts)
+    announce(f"links: {len(table)}, expected precision {threshold.expected_precision:.4f}")
+    return ResolvedLinks(table, links, threshold, counts)
+
+
+def _refuse_unsupported(threshold: ChosenThreshold, target: float) -> None:
+    if not threshold.reached:
+        raise NightlinkError(
+            "E-QUALITY-TARGET",
+            found=f"no threshold at which the links' expected precision reaches {target}",
+            expected="data that tell people apart well enough",
+            remedy="Nothing was published. Check both deliveries' fields, or agree on a lower target_precision.",
+        )

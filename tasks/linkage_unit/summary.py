@@ -6,15 +6,16 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from linkage_core.linkage_unit.candidate_pairs import CandidatePairs
 from linkage_core.linkage_unit.link_decisions import BAND_NAMES, Decision, score_histogram
 from linkage_core.linkage_unit.link_table import LinkTable
+from linkage_core.linkage_unit.match_model import MatchModel
 from linkage_core.protocol.linkage_protocol import protocol_fingerprint
 from linkage_core.protocol.row_rules import ROW_RULES
 from tasks.linkage_unit.receive import ReceivedDelivery
 from tasks.linkage_unit.resolve import ResolvedLinks
+from tasks.linkage_unit.score import ScoredPairs
 from tasks.linkage_unit.settings import LinkageUnit
 from tasks.protocol.code_version import code_version
 
@@ -24,13 +25,12 @@ def summarise_night(
     a: ReceivedDelivery,
     b: ReceivedDelivery,
     pairs: CandidatePairs,
-    scores: npt.NDArray[np.float64],
+    scored: ScoredPairs,
     links: ResolvedLinks,
     unit: LinkageUnit,
 ) -> dict[str, Any]:
     """Everything that the report shows, but the publication itself, as JSON-able counts."""
     protocol = unit.protocol
-    histogram = score_histogram(scores)
     return {
         "run_id": night.isoformat(),
         "as_of": night.isoformat(),
@@ -41,12 +41,8 @@ def summarise_night(
         "code_version": code_version(),
         "custodians": {delivery.manifest.custodian: _describe_delivery(delivery) for delivery in (a, b)},
         "candidates": _describe_candidates(pairs),
-        "scores": {
-            "bin_edges": list(histogram.bin_edges),
-            "counts": list(histogram.counts),
-            "match_threshold": protocol.decision.match,
-            "possible_threshold": protocol.decision.possible,
-        },
+        "scores": _describe_scores(links, unit),
+        "model": _describe_model(scored.model),
         "links": _describe_links(links.table),
         "rule_sentences": dict(ROW_RULES),
         "expectations": [c.model_dump() for c in (*a.expectations, *b.expectations, *links.expectations)],
@@ -85,6 +81,37 @@ def _describe_candidates(pairs: CandidatePairs) -> dict[str, Any]:
                 "null_b": report.null_b,
             }
             for report in pairs.reports
+        ],
+    }
+
+
+def _describe_scores(links: ResolvedLinks, unit: LinkageUnit) -> dict[str, Any]:
+    """The one-to-one links by probability, both thresholds, and what is expected of the links published."""
+    histogram, chosen = score_histogram(links.probabilities.probability), links.threshold
+    return {
+        "bin_edges": list(histogram.bin_edges),
+        "counts": list(histogram.counts),
+        "match_threshold": chosen.threshold,
+        "possible_threshold": unit.protocol.decision.possible,
+        "target_precision": unit.protocol.decision.target_precision,
+        "expected_precision": chosen.expected_precision,
+        "expected_recall": chosen.expected_recall,
+    }
+
+
+def _describe_model(model: MatchModel) -> dict[str, Any]:
+    """How many matches the model expects, and how often it sees each field agree (m: matches; u: random pairs)."""
+    return {
+        "expected_matches": round(model.expected_matches),
+        "iterations": model.iterations,
+        "converged": model.converged,
+        "exact_agreement": [
+            {
+                "field": name,
+                "matches": round(float(model.match_rates[name][0]), 4),
+                "random_pairs": round(float(model.random_rates[name][0]), 6),
+            }
+            for name in model.match_rates
         ],
     }
 
