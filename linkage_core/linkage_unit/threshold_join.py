@@ -104,7 +104,6 @@ class _ChunkRows:
     windows: list[tuple[int, int]]
 
 
-
 def stream_similar_pairs(
     filters_a: Filters,
     filters_b: Filters,
@@ -208,7 +207,9 @@ def check_sides(filters_a: Filters, filters_b: Filters, shape: BoundShape | None
     if max(len(filters_a), len(filters_b)) > MAX_RECORDS:
         raise kernel_input(f"{len(filters_a)} and {len(filters_b)} records", f"at most {MAX_RECORDS}")
     if shape is not None and not 1 <= shape.groups <= shape.words <= words:
-        raise kernel_input(f"{shape.words} words in {shape.groups} groups", f"1 <= groups <= words <= {words}")
+        raise kernel_input(
+            f"{shape.words} words in {shape.groups} groups", f"1 <= groups <= words <= {words}"
+        )
 
 
 def _choose_join_shape(filters_a: Filters, filters_b: Filters, threshold: float) -> BoundShape:
@@ -258,14 +259,14 @@ def _join_block(
 ) -> npt.NDArray[np.uint64]:
     """Similar pairs of a chunk and a block, as ``row in chunk << 32 | place``, in ``room``."""
     side_b = plan.side_b
-    np.add(chunk.limits, (1.0 - plan.threshold) * side_b.most_bits[block], out=chunk.rounded, casting="unsafe")
+    np.add(
+        chunk.limits, (1.0 - plan.threshold) * side_b.most_bits[block], out=chunk.rounded, casting="unsafe"
+    )
     start, stop = chunk.windows[block]
     close = collect_close(chunk.folds, chunk.rounded, start, stop, side_b, block, room)
     kept = np.zeros(1, np.int64)
     keep = _keep_kernel(plan.filters_a.shape[1])
-    keep(
-        chunk.filters, chunk.bits, side_b.rows, side_b.bits, len(side_b.order), plan.threshold, close, kept
-    )
+    keep(chunk.filters, chunk.bits, side_b.rows, side_b.bits, len(side_b.order), plan.threshold, close, kept)
     return close[: kept[0]]
 
 
