@@ -45,9 +45,8 @@ check: setup ## style, types, and which way imports point
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-# Compiled kernels leave no trace that coverage could see, so they run as Python here.
 coverage: setup ## branch coverage of linkage_core by the tests that need no server
-	@NUMBA_DISABLE_JIT=1 $(PYTEST) -q --cov --cov-report=term-missing:skip-covered \
+	@$(PYTEST) -q --cov --cov-report=term-missing:skip-covered \
 		tests/unit tests/spec tests/properties tests/golden
 
 bench: setup ## how fast, on this machine: encoding, blocking, scoring
