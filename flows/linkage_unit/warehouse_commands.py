@@ -21,11 +21,14 @@ def _group() -> None:
 
 @app.command()
 def install(
-    admin_url_file: Annotated[Path, typer.Option("--admin-url-file", help="URL of a superuser of the server")],
+    admin_url_file: Annotated[
+        Path, typer.Option("--admin-url-file", help="URL of a superuser of the server")
+    ],
     secrets: Annotated[Path, typer.Option("--secrets", help="folder for the roles' URL files")],
     database: Annotated[str, typer.Option("--database")] = "warehouse",
     content: Annotated[
-        list[str], typer.Option("--content", help="CUSTODIAN=TABLE, such as hospital=admission; may be repeated")
+        list[str],
+        typer.Option("--content", help="CUSTODIAN=TABLE, such as hospital=admission; may be repeated"),
     ] = ["hospital=admission", "pharmacy=dispensing"],  # noqa: B006 - typer copies it
 ) -> None:
     """Create roles, database, schema and content loaders, or bring them up to date; draws new passwords."""
@@ -47,7 +50,9 @@ def followup(
     url_file: Annotated[Path, typer.Option("--url-file", help="URL of the role researcher")],
     project: Annotated[str, typer.Option("--project", help="as in the linkage protocol")],
     first_day: Annotated[str | None, typer.Option("--first-day", help="first day of discharge")] = None,
-    last_day: Annotated[str | None, typer.Option("--last-day", help="last day; 30 days before the data end")] = None,
+    last_day: Annotated[
+        str | None, typer.Option("--last-day", help="last day; 30 days before the data end")
+    ] = None,
 ) -> None:
     """Share of discharged patients who filled a prescription within 30 days, by diagnosis group, as CSV."""
     first = None if first_day is None else parse_as_of(first_day)

@@ -41,7 +41,9 @@ def install(
 
 def migrate(owner_url_file: Path) -> list[str]:
     """Bring the schema to this version; names of what was run, none when there was nothing to do."""
-    owner = make_engine(read_secret(owner_url_file), deadline_s=DEADLINE_S, application_name="nightlink-migrate")
+    owner = make_engine(
+        read_secret(owner_url_file), deadline_s=DEADLINE_S, application_name="nightlink-migrate"
+    )
     return apply_migrations(owner)
 
 
@@ -49,7 +51,9 @@ def ask_followup(
     url_file: Path, project: str, first_day: date | None, last_day: date | None
 ) -> list[dict[str, Any]]:
     """The researcher's question, as the role of the URL."""
-    engine = make_engine(read_secret(url_file), deadline_s=DEADLINE_S, application_name="nightlink-researcher")
+    engine = make_engine(
+        read_secret(url_file), deadline_s=DEADLINE_S, application_name="nightlink-researcher"
+    )
     return followup_within_30_days(engine, project, first_day, last_day)
 
 
@@ -57,7 +61,9 @@ def _write_secret(path: Path, text: str) -> Path:
     partial = path.with_suffix(".partial")
     partial.unlink(missing_ok=True)
     try:
-        with open(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+        with open(
+            os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8"
+        ) as file:
             file.write(text + "\n")
         partial.rename(path)
     except OSError as error:
