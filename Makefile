@@ -45,9 +45,8 @@ check: setup ## style, types, and which way imports point
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-# Compiled kernels leave no trace that coverage could see, so they run as Python here.
 coverage: setup ## branch coverage of linkage_core by the tests that need no server
-	@NUMBA_DISABLE_JIT=1 $(PYTEST) -q --cov --cov-report=term-missing:skip-covered \
+	@$(PYTEST) -q --cov --cov-report=term-missing:skip-covered \
 		tests/unit tests/spec tests/properties tests/golden
 
 bench: setup ## how fast, on this machine: encoding, blocking, scoring
@@ -61,3 +60,23 @@ lock: ## resolve the dependencies anew into requirements.txt
 	$(BIN)/python -m pip install -q "uv>=0.9,<1"
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --all-extras --generate-hashes \
 		--no-header --no-emit-index-url --no-annotate pyproject.toml -o requirements.txt
+
+# Peers: other people's linkage software, in an environment of its own, to agree with and to race against.
+PEERS := .venv-peers
+.PHONY: peers test-peers bench-kernels lock-peers
+peers: $(PEERS)/.done ## the peers' environment (anonlink, clkhash, faiss, splink), once
+
+$(PEERS)/.done: requirements-peers.txt | setup
+	@test -x $(PEERS)/bin/python || $(BIN)/uv venv -q --python $(BIN)/python $(PEERS)
+	@$(BIN)/uv pip sync -q --python $(PEERS)/bin/python requirements-peers.txt
+	@touch $@
+
+test-peers: setup peers ## same pairs and similarities as anonlink, same distances as faiss
+	@$(BIN)/python -m pytest tests/peers
+
+bench-kernels: setup peers ## threshold join and nearest neighbours beside anonlink, faiss and the machine's limit
+	@for name in threshold_join nearest; do echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
+
+lock-peers: setup ## resolve the peers' dependencies anew
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-emit-index-url --no-annotate requirements-peers.in -o requirements-peers.txt

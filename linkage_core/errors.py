@@ -42,6 +42,7 @@ ERROR_CODES: dict[str, str] = {
     "E-AUDIT-BROKEN": "the audit log or a table that it describes was altered",
     # everything
     "E-INPUT": "an argument or input file is wrong",
+    "E-OUTPUT": "an output file cannot be written",
     "E-SERVER": "a server that the demo starts did not come up",
     "E-TIMEOUT": "a stage or a party did not finish within its deadline",
     "E-PARTY-FAILED": "a party's process ended in failure",

@@ -1,19 +1,92 @@
-"""`nightlink custodian`: what a custodian runs by hand or from its own scheduler. Zone: custodian."""
+"""`nightlink custodian`: what a custodian runs by hand or from its own scheduler. Zone: custodian.
+
+Everything heavy is imported by the command that needs it, so that `--help` answers at once.
+"""
 
 from __future__ import annotations
 
 import os
-import secrets
+import sys
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from linkage_core.audit.signatures import public_key_hex, signing_key_from_seed
 from linkage_core.errors import NightlinkError
-from linkage_core.protocol.key_files import format_key_file
+
+if TYPE_CHECKING:
+    from flows.custodian.edge_encoding import EdgeOrder, EdgeOutcome, EdgeRules
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+class HeaderRule(StrEnum):
+    """What to do with a CSV file's first line."""
+
+    check = "check"
+    ignore = "ignore"
+    none = "none"
+
+
+class XorFoldsRule(StrEnum):
+    """What to do with a schema's entry xorFolds."""
+
+    as_clkhash = "as-clkhash"
+    as_documented = "as-documented"
+
+
+Input = Annotated[
+    Path,
+    typer.Argument(
+        help="people: a .csv or .parquet file; with --database-url-file a .sql file", show_default=False
+    ),
+]
+SchemaFile = Annotated[
+    Path | None, typer.Option("--schema", help="a linkage schema of clkhash (version 1, 2 or 3)")
+]
+ProtocolFile = Annotated[Path | None, typer.Option("--protocol", help="a linkage protocol of Nightlink")]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file", help="the secret of the schema, or the linkage key of the protocol (mode 0600)"
+    ),
+]
+SiteKeyFile = Annotated[Path | None, typer.Option("--site-key-file", help="the site key (with --protocol)")]
+Encoding = Annotated[str, typer.Option("--encoding", help="of a CSV file: utf-8, cp1252, utf-16, ...")]
+Delimiter = Annotated[str, typer.Option("--delimiter", help="of a CSV file: , ; tab |")]
+Header = Annotated[
+    HeaderRule, typer.Option("--header", help="of a CSV file: check its names, ignore it, or none is there")
+]
+UrlFile = Annotated[
+    Path | None, typer.Option("--database-url-file", help="a file (mode 0600) with a PostgreSQL URL")
+]
+XorFolds = Annotated[
+    XorFoldsRule,
+    typer.Option("--xor-folds", help="as-clkhash ignores the schema's xorFolds as clkhash <= 0.18.3 does"),
+]
+Validate = Annotated[
+    bool, typer.Option("--validate/--no-validate", help="check values against the schema's formats")
+]
+DateFormats = Annotated[
+    list[str] | None,
+    typer.Option("--date-format", help="of birth dates, such as %d/%m/%Y; repeatable (with --protocol)"),
+]
+SourceFormatFile = Annotated[
+    Path | None,
+    typer.Option("--source-format", help="a TOML file with the entries of [source.format] (with --protocol)"),
+]
+ColumnNames = Annotated[
+    list[str] | None,
+    typer.Option("--column", help="FIELD=HEADER, a column of another name; repeatable (with --protocol)"),
+]
+AsOf = Annotated[
+    str | None, typer.Option("--as-of", help="YYYY-MM-DD, today by default: later births are refused")
+]
+MaxRejectShare = Annotated[
+    float, typer.Option("--max-reject-share", help="refuse the file beyond it", min=0, max=1)
+]
+ReasonsPath = Annotated[Path | None, typer.Option("--reasons", help="where the rejected rows' reasons go")]
 
 
 @app.command()
@@ -27,11 +100,152 @@ def deliver(
 
 
 @app.command()
+def encode(
+    source: Input,
+    output: Annotated[Path | None, typer.Argument(help="the file to write; none in a dry run")] = None,
+    schema: SchemaFile = None,
+    protocol: ProtocolFile = None,
+    key_file: KeyFile = None,
+    site_key_file: SiteKeyFile = None,
+    encoding: Encoding = "utf-8",
+    delimiter: Delimiter = ",",
+    header: Header = HeaderRule.check,
+    database_url_file: UrlFile = None,
+    xor_folds: XorFolds = XorFoldsRule.as_clkhash,
+    validate: Validate = True,
+    date_format: DateFormats = None,
+    source_format: SourceFormatFile = None,
+    column: ColumnNames = None,
+    as_of: AsOf = None,
+    max_reject_share: MaxRejectShare = 0.5,
+    reasons: ReasonsPath = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="where the report goes, as .txt and .json")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="do everything, write nothing")] = False,
+) -> int:
+    """Encode people by a schema (the CLKs that clkhash would write) or a protocol (Parquet).
+
+    Beside OUTPUT lie OUTPUT.reasons.csv (rejected rows by number and code), OUTPUT.report.txt and .json.
+    """
+    from flows.custodian.edge_encoding import EdgeOrder, encode_people
+
+    if output is None and not dry_run:
+        raise typer.BadParameter("give a file to write, or --dry-run", param_hint="OUTPUT")
+    rules = _rules(
+        schema,
+        protocol,
+        xor_folds,
+        validate,
+        date_format,
+        source_format,
+        column,
+        as_of,
+        key_file,
+        site_key_file,
+    )
+    target = None if dry_run else output
+    order = EdgeOrder(
+        _input(source, encoding, delimiter, header, database_url_file), target,
+        None if target is None else reasons or target.with_suffix(".reasons.csv"),
+        None if target is None else report or target.with_suffix(".report"), max_reject_share,
+    )  # fmt: skip
+    _refuse_overwriting(order, (schema, protocol, key_file, site_key_file, source_format, database_url_file))
+    _warn(rules)
+    outcome = encode_people(order, rules)
+    file = outcome.report.leaves[0]
+    _tell(
+        outcome,
+        f"would write {file.bytes} bytes, nothing written" if target is None else f"written {target}",
+        order,
+    )
+    return outcome.exit_code
+
+
+@app.command("validate")
+def validate_(
+    source: Input,
+    schema: SchemaFile = None,
+    protocol: ProtocolFile = None,
+    encoding: Encoding = "utf-8",
+    delimiter: Delimiter = ",",
+    header: Header = HeaderRule.check,
+    database_url_file: UrlFile = None,
+    date_format: DateFormats = None,
+    source_format: SourceFormatFile = None,
+    column: ColumnNames = None,
+    as_of: AsOf = None,
+    max_reject_share: MaxRejectShare = 0.5,
+    reasons: ReasonsPath = None,
+) -> int:
+    """Check people against a schema or a protocol; needs no key and encodes nothing."""
+    from flows.custodian.edge_encoding import EdgeOrder, check_people
+
+    rules = _rules(schema, protocol, XorFoldsRule.as_clkhash, True, date_format, source_format, column, as_of)
+    order = EdgeOrder(
+        _input(source, encoding, delimiter, header, database_url_file), None, reasons,
+        max_reject_share=max_reject_share,
+    )  # fmt: skip
+    _refuse_overwriting(order, (schema, protocol, source_format, database_url_file))
+    _warn(rules)
+    outcome = check_people(order, rules)
+    _tell(outcome, "nothing encoded", order)
+    return outcome.exit_code
+
+
+@app.command()
+def describe(
+    source: Input,
+    schema: SchemaFile = None,
+    protocol: ProtocolFile = None,
+    key_file: KeyFile = None,
+    site_key_file: SiteKeyFile = None,
+    encoding: Encoding = "utf-8",
+    delimiter: Delimiter = ",",
+    header: Header = HeaderRule.check,
+    database_url_file: UrlFile = None,
+    xor_folds: XorFolds = XorFoldsRule.as_clkhash,
+    validate: Validate = True,
+    date_format: DateFormats = None,
+    source_format: SourceFormatFile = None,
+    column: ColumnNames = None,
+    as_of: AsOf = None,
+    max_reject_share: MaxRejectShare = 1.0,
+    json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> int:
+    """Say exactly what would leave and what would not: columns, counts, digests. Writes nothing."""
+    from flows.custodian.edge_encoding import EdgeOrder, encode_people
+    from tasks.custodian.edge_report import report_json, report_text
+
+    rules = _rules(
+        schema,
+        protocol,
+        xor_folds,
+        validate,
+        date_format,
+        source_format,
+        column,
+        as_of,
+        key_file,
+        site_key_file,
+    )
+    source_ = _input(source, encoding, delimiter, header, database_url_file)
+    outcome = encode_people(EdgeOrder(source_, None, None, max_reject_share=max_reject_share), rules)
+    typer.echo(report_json(outcome.report) if json else report_text(outcome.report), nl=False)
+    return outcome.exit_code
+
+
+@app.command()
 def keygen(
     role: Annotated[str, typer.Option("--role", help="linkage, site or signing")],
     out: Annotated[Path, typer.Option("--out", help="the file to write; it must not exist")],
 ) -> None:
     """Make a key file that only its owner can read; for a signing key, print the public key to hand over."""
+    import secrets
+
+    from linkage_core.audit.signatures import public_key_hex, signing_key_from_seed
+    from linkage_core.protocol.key_files import format_key_file
+
     key = secrets.token_bytes(32)
     text = format_key_file(role, key)  # refuses an unknown role before there is a file
     try:
@@ -49,15 +263,154 @@ def keygen(
         typer.echo(f"public key: {public_key_hex(signing_key_from_seed(key))}")
 
 
-@app.command("key-check")
-def key_check() -> None:
-    """Print the key-check value and the protocol's fingerprint, to compare with the other custodian's."""
-    from linkage_core.custodian.key_derivation import derive_custodian_keys
-    from linkage_core.protocol.linkage_protocol import protocol_fingerprint
-    from tasks.custodian.settings import custodian_site
+@app.command("verify-key")
+def verify_key(
+    schema: SchemaFile = None,
+    protocol: ProtocolFile = None,
+    key_file: KeyFile = None,
+    theirs: Annotated[
+        str | None, typer.Option("--theirs", help="the value that the other custodian reads out")
+    ] = None,
+    xor_folds: XorFolds = XorFoldsRule.as_clkhash,
+) -> None:
+    """Print the key-check value, to compare over the telephone; with --theirs, compare it.
 
-    site = custodian_site()
-    typer.echo(
-        f"key-check value: {derive_custodian_keys(site.linkage_key, site.protocol).key_check_value.hex()}"
+    Without options it is that of the site that $NIGHTLINK_CUSTODIAN_SETTINGS names.
+    """
+    from flows.custodian.key_checks import compare_values, protocol_check, schema_check, site_check
+
+    if schema is not None and protocol is not None:
+        raise typer.BadParameter("one of --schema and --protocol")
+    if (schema or protocol) and key_file is None:
+        raise typer.BadParameter("give the key's file", param_hint="--key-file")
+    if schema is not None and key_file is not None:
+        check = schema_check(schema, key_file, xor_folds.value)
+    elif protocol is not None and key_file is not None:
+        check = protocol_check(protocol, key_file)
+    else:
+        check = site_check()
+    typer.echo(f"key-check value: {check.value}\nread it out as: {check.spoken}")
+    typer.echo(f"{check.rules} fingerprint: {check.fingerprint}")
+    if theirs is not None:
+        compare_values(check, theirs)
+        typer.echo("the values agree: both custodians hold the same key and the same rules")
+
+
+@app.command("key-check", hidden=True)
+def key_check() -> None:
+    """The former name of verify-key."""
+    verify_key(None, None, None, None, XorFoldsRule.as_clkhash)
+
+
+@app.command()
+def generate(
+    output: Annotated[Path, typer.Argument(help="the CSV file to write; --other writes a second one")],
+    people: Annotated[int, typer.Option("--people", help="how many", min=1)] = 1000,
+    seed: Annotated[int, typer.Option("--seed", help="the same seed gives the same people", min=0)] = 1,
+    other: Annotated[
+        Path | None, typer.Option("--other", help="the other custodian's CSV; 6 of 10 people are in both")
+    ] = None,
+    truth: Annotated[Path | None, typer.Option("--truth", help="a CSV of who is who")] = None,
+) -> None:
+    """Write people who do not exist, in the columns of a linkage protocol, to try everything with."""
+    import importlib
+
+    try:
+        # The generator knows the truth, so no production code may import it; where it is installed it is asked for.
+        made = importlib.import_module("deployments.synthetic_people_files")
+    except ModuleNotFoundError:
+        raise NightlinkError(
+            "E-INPUT",
+            found="an installation without the synthetic people",
+            expected="the package deployments, which belongs to the whole distribution",
+            remedy="Generate the file on another machine.",
+        ) from None
+    made.write_people(output, other, truth, people=people, seed=seed)
+    typer.echo(f"{people} people who do not exist written to {output}")
+
+
+@app.command("convert-schema")
+def convert_schema(
+    schema: Annotated[Path, typer.Argument(help="a linkage schema of version 1, 2 or 3")],
+    output: Annotated[
+        Path | None, typer.Argument(help="the file to write; standard output without it")
+    ] = None,
+) -> None:
+    """Rewrite a linkage schema as version 3; it encodes the same as before."""
+    import json
+
+    from tasks.custodian.edge_schema import read_schema
+    from tasks.custodian.output_files import write_whole
+
+    parsed = read_schema(schema, "as-clkhash")
+    for warning in parsed.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    text = json.dumps(parsed.document, indent=2, ensure_ascii=False) + "\n"
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write_whole(output, text)
+
+
+def _rules(
+    schema: Path | None,
+    protocol: Path | None,
+    xor_folds: XorFoldsRule,
+    validate: bool,
+    date_format: list[str] | None,
+    source_format: Path | None,
+    column: list[str] | None,
+    as_of: str | None,
+    key_file: Path | None = None,
+    site_key_file: Path | None = None,
+) -> EdgeRules:
+    from flows.custodian.edge_rules import SchemaEdge
+    from tasks.custodian.edge_schema import read_schema
+
+    if (schema is None) == (protocol is None):
+        raise typer.BadParameter("give one of --schema and --protocol")
+    if schema is not None:
+        if any((date_format, source_format, column, as_of, site_key_file)):
+            raise typer.BadParameter(
+                "--date-format, --source-format, --column, --as-of and --site-key-file go with --protocol"
+            )
+        return SchemaEdge(read_schema(schema, xor_folds.value), key_file, validate)
+    from flows.custodian.edge_rules import protocol_edge
+    from tasks.custodian.edge_conventions import column_names, day, source_conventions
+
+    conventions = source_conventions(source_format, date_format or [])
+    return protocol_edge(
+        protocol, conventions, column_names(column or []), day(as_of), key_file, site_key_file
     )
-    typer.echo(f"protocol fingerprint: {protocol_fingerprint(site.protocol)}")
+
+
+def _input(source: Path, encoding: str, delimiter: str, header: HeaderRule, url_file: Path | None):  # noqa: ANN202
+    from tasks.custodian.edge_input import EdgeInput
+
+    return EdgeInput(source, encoding, delimiter, header.value, url_file)
+
+
+def _refuse_overwriting(order: EdgeOrder, inputs: tuple[Path | None, ...]) -> None:
+    """E-INPUT when an output would take the place of something that is read."""
+    read = {path.resolve() for path in (order.source.path, *inputs) if path is not None}
+    written = [path.resolve() for path in order.written if path is not None]
+    if read & set(written) or len(set(written)) < len(written):
+        raise NightlinkError(
+            "E-INPUT",
+            found="an output that is an input, or two outputs in one place",
+            expected="a path of its own for each",
+            remedy="Choose another path.",
+        )
+
+
+def _warn(rules: EdgeRules) -> None:
+    for warning in rules.warnings():
+        print(f"WARNING: {warning}", file=sys.stderr)
+
+
+def _tell(outcome: EdgeOutcome, done: str, order: EdgeOrder) -> None:
+    report = outcome.report
+    for code, count in report.rejected_by_rule.items():
+        typer.echo(f"  {code:<16}{count:>9}  {report.rule_meanings.get(code, '')}")
+    where = f"; reasons in {order.reasons}" if order.reasons is not None and report.rows_rejected else ""
+    typer.echo(f"verdict: {outcome.verdict}; {done}{where}")

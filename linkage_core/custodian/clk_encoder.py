@@ -29,6 +29,9 @@ from linkage_core.protocol.linkage_schema import Feature, LinkageSchema, StringF
 
 _FILTER_MEMORY_BYTES = 1 << 26
 
+Breach = tuple[npt.NDArray[np.intp], str, str]
+"""Rows, identifier of the feature, reason code."""
+
 
 @dataclass(frozen=True)
 class ClkEncoder:
@@ -45,24 +48,21 @@ class ClkEncoder:
 
 
 @dataclass(frozen=True)
-class ClkBatch:
-    """The CLKs of a batch's sound rows, and what is wrong with the others.
+class SchemaVerdicts:
+    """Which rows of a batch keep the schema, and why the others do not.
 
     Attributes
     ----------
     accepted : ndarray of bool, shape (n,)
-    clks : ndarray of uint8, shape (accepted rows, clk_bytes)
-        In the order of the rows.
     rows : ndarray of intp, shape (r,)
         Row of each breach, ascending; within a row in the order of the features.
-    features, codes : tuple of str, length r
+    fields, codes : tuple of str, length r
         Identifier of the feature and reason code (:data:`SCHEMA_RULES`) of each breach.
     """
 
     accepted: npt.NDArray[np.bool_]
-    clks: Filters = field(repr=False)
     rows: npt.NDArray[np.intp]
-    features: tuple[str, ...]
+    fields: tuple[str, ...]
     codes: tuple[str, ...]
 
     @property
@@ -70,6 +70,19 @@ class ClkBatch:
         """Rejected rows by reason code; a row counts once under each of its codes."""
         counts = Counter(code for _, code in set(zip(self.rows.tolist(), self.codes, strict=True)))
         return {code: counts[code] for code in SCHEMA_RULES if counts[code]}
+
+
+@dataclass(frozen=True)
+class ClkBatch:
+    """The CLKs of a batch's sound rows: uint8, shape (accepted rows, clk_bytes), in the rows' order."""
+
+    verdicts: SchemaVerdicts
+    clks: Filters = field(repr=False)
+
+    @property
+    def accepted(self) -> npt.NDArray[np.bool_]:
+        """Which rows have a CLK."""
+        return self.verdicts.accepted
 
 
 def clk_encoder(schema: LinkageSchema, secret: str, *, check: bool = True) -> ClkEncoder:
@@ -94,55 +107,52 @@ def encode_clks(columns: Sequence[pa.Array], encoder: ClkEncoder) -> ClkBatch:
     schema = encoder.schema
     rows = _check_columns(columns, schema)
     filters = np.zeros((rows, filter_words(schema.hashed_bits)), np.uint64)
-    broken: list[tuple[npt.NDArray[np.intp], str, str]] = []
+    broken: list[Breach] = []
     for column, feature, keys in zip(columns, schema.features, encoder.keys, strict=True):
+        if feature.hashing is None:
+            continue
+        value_of_row, texts, found = _judge_column(column, feature, check=encoder.check)
+        encoding = feature.format.encoding if isinstance(feature.format, StringFormat) else "utf-8"
+        tokens = value_tokens(texts, feature.hashing.comparison)
+        of_values = value_filters(tokens, feature.hashing, encoding, keys, schema.hashed_bits)
+        merge_values(filters, of_values, value_of_row)
+        broken += found
+    verdicts = _in_order_of_rows(broken, rows)
+    sound = filters if verdicts.accepted.all() else filters[verdicts.accepted]
+    return ClkBatch(verdicts, fold_filters(sound, schema))
+
+
+def check_records(
+    columns: Sequence[pa.Array], schema: LinkageSchema, *, check: bool = True
+) -> SchemaVerdicts:
+    """What is wrong with a batch's records, without any key; arguments and errors as of :func:`encode_clks`."""
+    rows = _check_columns(columns, schema)
+    broken: list[Breach] = []
+    for column, feature in zip(columns, schema.features, strict=True):
         if not feature.ignored:
-            broken += _add_feature(filters, column, feature, keys, encoder)
-    accepted = np.ones(rows, bool)
-    for where, _, _ in broken:
-        accepted[where] = False
-    sound = filters if accepted.all() else filters[accepted]
-    order, source = _in_order_of_rows([where for where, _, _ in broken])
-    return ClkBatch(
-        accepted=accepted,
-        clks=fold_filters(sound, schema),
-        rows=order,
-        features=tuple(broken[b][1] for b in source),
-        codes=tuple(broken[b][2] for b in source),
-    )
+            broken += _judge_column(column, feature, check=check)[2]
+    return _in_order_of_rows(broken, rows)
 
 
-def _add_feature(
-    filters: npt.NDArray[np.uint64],
-    column: pa.Array,
-    feature: Feature,
-    keys: tuple[bytes, bytes],
-    encoder: ClkEncoder,
-) -> list[tuple[npt.NDArray[np.intp], str, str]]:
-    """Merge a feature into the filters; the rows at fault by reason code."""
-    hashing = feature.hashing
-    if hashing is None:
-        return []
+def _judge_column(
+    column: pa.Array, feature: Feature, *, check: bool
+) -> tuple[npt.NDArray[np.intp], list[str], list[Breach]]:
+    """Each row's value, the distinct values formatted for hashing, and the rows at fault by reason code."""
     value_of_row, values, unreadable = _distinct_texts(column)
-    texts, faults = check_values(values, feature, check=encoder.check)
+    texts, faults = check_values(values, feature, check=check)
     for i in unreadable:
         texts[i], faults[i] = "", "R-SURROGATE"
-    encoding = feature.format.encoding if isinstance(feature.format, StringFormat) else "utf-8"
-    tokens = value_tokens(texts, hashing.comparison)
-    of_values = value_filters(tokens, hashing, encoding, keys, encoder.schema.hashed_bits)
-    merge_values(filters, of_values, value_of_row)
     if not faults:
-        return []
-    codes = np.zeros(len(values), np.int64)
+        return value_of_row, texts, []
     names = list(SCHEMA_RULES)
-    for i, code in faults.items():
-        codes[i] = names.index(code) + 1
+    codes = np.zeros(len(values), np.int64)
+    codes[list(faults)] = [names.index(code) + 1 for code in faults.values()]
     of_row = codes[value_of_row]
-    return [
+    breaches = [
         (np.flatnonzero(of_row == number), feature.identifier, names[number - 1])
-        for number in range(1, len(names) + 1)
-        if np.any(of_row == number)
+        for number in np.unique(of_row[of_row > 0]).tolist()
     ]
+    return value_of_row, texts, breaches
 
 
 def _distinct_texts(column: pa.Array) -> tuple[npt.NDArray[np.intp], list[str], list[int]]:
@@ -188,10 +198,16 @@ def _check_columns(columns: Sequence[pa.Array], schema: LinkageSchema) -> int:
     return lengths.pop() if lengths else 0
 
 
-def _in_order_of_rows(found: list[npt.NDArray[np.intp]]) -> tuple[npt.NDArray[np.intp], list[int]]:
-    if not found:
-        return np.zeros(0, np.intp), []
-    flat = np.concatenate(found)
-    source = np.repeat(np.arange(len(found)), [len(rows) for rows in found])
+def _in_order_of_rows(broken: list[Breach], rows: int) -> SchemaVerdicts:
+    accepted = np.ones(rows, bool)
+    for where, _, _ in broken:
+        accepted[where] = False
+    flat = np.concatenate([np.zeros(0, np.intp), *(where for where, _, _ in broken)])
+    source = np.repeat(np.arange(len(broken)), [len(where) for where, _, _ in broken])
     order = np.argsort(flat, kind="stable")
-    return flat[order], source[order].tolist()
+    return SchemaVerdicts(
+        accepted=accepted,
+        rows=flat[order],
+        fields=tuple(broken[b][1] for b in source[order]),
+        codes=tuple(broken[b][2] for b in source[order]),
+    )

@@ -93,7 +93,7 @@ def fold_filters(filters: npt.NDArray[np.uint64], schema: LinkageSchema) -> Filt
     Each fold puts the second half over the first (Schnell and Borgs 2016,
     https://doi.org/10.1109/ICDMW.2016.0038). It does not protect against a known-plaintext regression.
     """
-    rows = filters.view(np.uint8).reshape(len(filters), -1)
+    rows = filters.view(np.uint8)
     if schema.folds == 0:
         return np.ascontiguousarray(rows[:, : schema.clk_bytes])
     if schema.bits % 8 == 0:

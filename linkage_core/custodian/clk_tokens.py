@@ -107,8 +107,11 @@ def _ngram_text(padded: str, place: int, comparison: NgramComparison) -> str:
 def _ngram_kernel(characters, ends, starts, n, positional, token_ids, value_of_token, place_of_token, slots):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Number equal n-grams alike; each distinct one is kept as the value and place where it first occurred.
 
-    Open addressing; the table doubles at half load. Equality is decided on the characters, not on hashes.
+    Open addressing; the table doubles at half load. An n-gram of up to two characters with its place, or of
+    three without, is packed into a code of its own (21 bits a character); longer ones are hashed, and
+    equality is decided on the characters.
     """
+    packed = n <= 2 or (n == 3 and not positional)
     table = np.full(slots, -1, np.int64)
     hashes = np.empty(len(token_ids), np.uint64)
     count = 0
@@ -117,19 +120,25 @@ def _ngram_kernel(characters, ends, starts, n, positional, token_ids, value_of_t
         for g in range(starts[v + 1] - starts[v]):
             code = np.uint64(g + 1) if positional else np.uint64(0)
             for at in range(first + g - n + 1, first + g + 1):
-                character = characters[at] if first <= at < stop else np.uint32(32)
-                code = (code ^ np.uint64(character)) * np.uint64(0x9E3779B97F4A7C15)
-                code ^= code >> np.uint64(29)
+                character = np.uint64(characters[at] if first <= at < stop else np.uint32(32))
+                if packed:
+                    code = (code << np.uint64(21)) | character
+                else:
+                    code = (code ^ character) * np.uint64(0x9E3779B97F4A7C15)
+                    code ^= code >> np.uint64(29)
             if 2 * count >= len(table):
                 table = np.full(2 * len(table), -1, np.int64)
                 for k in range(count):
                     table[_empty_slot(table, hashes[k])] = k
             mask = np.uint64(len(table) - 1)
-            slot = code & mask
+            slot = _home_slot(code, mask)
             while table[slot] >= 0:
                 k = table[slot]
-                if hashes[k] == code and _same_ngram(
-                    characters, ends, n, positional, v, g, value_of_token[k], place_of_token[k]
+                if hashes[k] == code and (
+                    packed
+                    or _same_ngram(
+                        characters, ends, n, positional, v, g, value_of_token[k], place_of_token[k]
+                    )
                 ):
                     break
                 slot = (slot + np.uint64(1)) & mask
@@ -143,10 +152,17 @@ def _ngram_kernel(characters, ends, starts, n, positional, token_ids, value_of_t
     return count
 
 
+@numba.njit(cache=True, nogil=True, inline="always")
+def _home_slot(code, mask):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Where a code belongs (Fibonacci hashing)."""
+    mixed = code * np.uint64(0x9E3779B97F4A7C15)
+    return (mixed ^ (mixed >> np.uint64(32))) & mask
+
+
 @numba.njit(cache=True, nogil=True)
 def _empty_slot(table, code):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     mask = np.uint64(len(table) - 1)
-    slot = code & mask
+    slot = _home_slot(code, mask)
     while table[slot] >= 0:
         slot = (slot + np.uint64(1)) & mask
     return slot

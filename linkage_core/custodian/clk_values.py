@@ -12,6 +12,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+import numpy as np
+import numpy.typing as npt
+
 from linkage_core.protocol.linkage_schema import (
     DateFormat,
     EnumFormat,
@@ -68,7 +71,9 @@ def check_values(values: Sequence[str], feature: Feature, *, check: bool = True)
     hashing, form = feature.hashing, feature.format
     if hashing is None or form is None:
         return [""] * len(values), {}
-    faults = {i: "R-TOO-LONG" for i, value in enumerate(values) if len(value) > LONGEST_VALUE_CHARS}
+    faults: Faults = {}
+    if max(map(len, values), default=0) > LONGEST_VALUE_CHARS:
+        faults = {i: "R-TOO-LONG" for i, value in enumerate(values) if len(value) > LONGEST_VALUE_CHARS}
     texts = _format_values(values, form, faults, check=check)
     if hashing.missing is not None:
         _replace_missing(values, texts, faults, hashing.missing.sentinel, hashing.missing.replacement)
@@ -147,9 +152,11 @@ def _check_strings(values: Sequence[str], form: StringFormat, faults: Faults) ->
         return
     if form.min_length is not None or form.max_length is not None:
         least, most = form.min_length or 0, form.max_length or LONGEST_VALUE_CHARS
-        for i, length in enumerate(map(len, values)):
-            if not least <= length <= most:
-                faults.setdefault(i, "R-LENGTH")
+        lengths = list(map(len, values))
+        if lengths and not least <= min(lengths) <= max(lengths) <= most:
+            for i, length in enumerate(lengths):
+                if not least <= length <= most:
+                    faults.setdefault(i, "R-LENGTH")
     if form.case == "upper":
         _note(faults, values, lambda value: value.upper() != value, "R-CASE")
     elif form.case == "lower":
@@ -157,29 +164,38 @@ def _check_strings(values: Sequence[str], form: StringFormat, faults: Faults) ->
 
 
 def _format_integers(values: Sequence[str], form: IntegerFormat, faults: Faults, *, check: bool) -> list[str]:
-    texts = []
-    for i, value in enumerate(values):
-        try:
-            number = int(value, 10)
-        except ValueError:
+    try:
+        numbers: list[int | None] = list(map(int, values))  # nearly always all are, and this is quick
+    except ValueError:
+        numbers = [_read_integer(value) for value in values]
+    for i, number in enumerate(numbers):
+        if number is None:
             faults.setdefault(i, "R-INTEGER")
-            texts.append("")
-            continue
-        below = form.minimum is not None and number < form.minimum
-        if check and (below or form.maximum is not None and number > form.maximum):
-            faults.setdefault(i, "R-RANGE")
-        texts.append(str(number))
-    return texts
+    if check and (form.minimum is not None or form.maximum is not None):
+        for i, number in enumerate(numbers):
+            below = number is not None and form.minimum is not None and number < form.minimum
+            above = number is not None and form.maximum is not None and number > form.maximum
+            if below or above:
+                faults.setdefault(i, "R-RANGE")
+    return ["" if number is None else str(number) for number in numbers]
+
+
+def _read_integer(value: str) -> int | None:
+    try:
+        return int(value)
+    except ValueError:
+        return None
 
 
 def _format_dates(values: Sequence[str], date_format: str, faults: Faults) -> list[str]:
-    read = _fixed_width_reader(date_format) or (lambda value: None)
-    texts = []
-    for i, value in enumerate(values):
-        text = read(value) or _read_date(value, date_format)
-        if text is None:
+    texts = _read_fixed_width(values, date_format)
+    for i, text in enumerate(texts):
+        if text:
+            continue
+        read = _read_date(values[i], date_format)
+        if read is None:
             faults.setdefault(i, "R-DATE-FORMAT")
-        texts.append(text or "")
+        texts[i] = read or ""
     return texts
 
 
@@ -192,38 +208,53 @@ def _read_date(value: str, date_format: str) -> str | None:
     return f"{date.year}{date.month:02d}{date.day:02d}"
 
 
-def _fixed_width_reader(date_format: str) -> Callable[[str], str | None] | None:
-    """A quick reader of well-formed dates, ten times as fast as strptime; None for what strptime must judge.
+def _read_fixed_width(values: Sequence[str], date_format: str) -> list[str]:
+    """Well-formed dates read all at once, a hundred times as fast as strptime; "" for what that must judge.
 
-    It reads formats of ``%Y``, ``%m`` and ``%d``, each once, and punctuation.
+    It reads formats of ``%Y``, ``%m`` and ``%d``, each once, and punctuation, from the year 1000 on.
     """
-    widths = {"%Y": 4, "%m": 2, "%d": 2}
+    texts = [""] * len(values)
+    template = _fixed_width_template(date_format)
+    if template is None:
+        return texts
+    width = len(template)
+    places = [i for i, value in enumerate(values) if len(value) == width and value.isascii()]
+    if not places:
+        return texts
+    characters = np.frombuffer("".join([values[i] for i in places]).encode("ascii"), np.uint8)
+    characters = characters.reshape(-1, width)
+    letters = np.frombuffer(template.encode("ascii"), np.uint8)
+    order = [at for part in "Ymd" for at, letter in enumerate(template) if letter == part]
+    digits = characters[:, order]
+    literal = ~np.isin(letters, np.frombuffer(b"Ymd", np.uint8))
+    sound = (digits >= _ZERO).all(axis=1) & (digits <= _ZERO + 9).all(axis=1)
+    sound &= (characters[:, literal] == letters[literal]).all(axis=1)
+    sound &= _are_dates(digits.astype(np.int64) - _ZERO)
+    joined = np.ascontiguousarray(digits[sound]).tobytes().decode("ascii")
+    for at, i in enumerate(np.asarray(places)[sound].tolist()):
+        texts[i] = joined[8 * at : 8 * at + 8]
+    return texts
+
+
+def _are_dates(digits: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Whether rows of eight digits are days of the calendar, from the year 1000 on."""
+    year = digits[:, :4] @ np.array([1000, 100, 10, 1])
+    month, day = digits[:, 4] * 10 + digits[:, 5], digits[:, 6] * 10 + digits[:, 7]
+    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    last = _LAST_DAYS[np.clip(month, 0, 12)] + ((month == 2) & leap)
+    sound: npt.NDArray[np.bool_] = (year >= 1000) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= last)
+    return sound
+
+
+_ZERO = ord("0")
+_LAST_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+
+
+def _fixed_width_template(date_format: str) -> str | None:
+    """The format with a letter for each digit, such as YYYY-mm-dd; None for formats of other parts."""
     steps = re.findall(r"%.|[-/.:_]|.", date_format, flags=re.DOTALL)
     if sorted(step for step in steps if len(step) > 1) != ["%Y", "%d", "%m"]:
         return None
     if any(len(step) == 1 and step not in "-/.:_" for step in steps):
         return None
-    starts, at = {}, 0
-    for step in steps:
-        starts[step] = at
-        at += widths.get(step, 1)
-    literals = "".join(step if len(step) == 1 else "0" * widths[step] for step in steps)
-    year, month, day = starts["%Y"], starts["%m"], starts["%d"]
-
-    def read(value: str) -> str | None:
-        if len(value) != len(literals) or not value.isascii():
-            return None
-        y, m, d = value[year : year + 4], value[month : month + 2], value[day : day + 2]
-        text = y + m + d
-        if not text.isdigit() or value.translate(_DIGITS_TO_ZERO) != literals or y < "1000":
-            return None
-        try:
-            dt.date(int(y), int(m), int(d))
-        except ValueError:
-            return None
-        return text
-
-    return read
-
-
-_DIGITS_TO_ZERO = str.maketrans("123456789", "000000000")
+    return "".join({"%Y": "YYYY", "%m": "mm", "%d": "dd"}.get(step, step) for step in steps)

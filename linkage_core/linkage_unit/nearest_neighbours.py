@@ -10,10 +10,12 @@ Ties: among records of B at the same similarity, the one with the lower row come
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -43,6 +45,9 @@ ROWS_PER_CHUNK = 1024
 """Rows of A of one chunk: a thread holds 4 MiB of pairs and, for each row, twice ``k`` ranks."""
 MAX_WORDS = 256
 """Ranks keep two different Dice similarities apart up to 2 * 64 * 256 bits in both filters together."""
+GUESS_SAMPLE = 1024
+GUESS_FROM_RECORDS = 1 << 14
+"""Below so many records of B, a guess from a sample of 1024 costs more than it spares."""
 MAX_NEIGHBOURS = 1 << 16
 GOLDEN_SHARE = 0.6180339887498949
 RANK_SCALE = float(1 << 31)
@@ -67,10 +72,12 @@ class Neighbours:
 
 @dataclass(frozen=True, repr=False)
 class _Search:
-    """What all chunks share."""
+    """What all chunks share; ``rows_b`` names the row of B at each place, ``places_b`` the place of each row."""
 
     filters_a: Filters
     side_b: BlockedSide
+    rows_b: npt.NDArray[np.uint64]
+    places_b: npt.NDArray[np.intp]
     block_order: npt.NDArray[np.intp]
     neighbours: int
     measure: Measure
@@ -112,7 +119,7 @@ def find_nearest(
     Notes
     -----
     Memory beside the filters and the result: a copy of B and its folds; for each thread
-    ``ROWS_PER_CHUNK * (16 k + 8 LANES_PER_BLOCK)`` bytes.
+    ``ROWS_PER_CHUNK * (16 k + 8 LANES_PER_BLOCK + 8 GUESS_SAMPLE)`` bytes.
     """
     _check_search(filters_a, filters_b, neighbours, measure, shape)
     k = min(neighbours, len(filters_b))
@@ -120,7 +127,9 @@ def find_nearest(
         shape = _choose_search_shape(filters_a, filters_b, k, measure)
     side_b = lay_out_blocks(filters_b, shape)
     spread = np.argsort(np.arange(side_b.blocks) * GOLDEN_SHARE % 1.0, kind="stable")
-    search = _Search(filters_a, side_b, spread, k, measure)
+    places = np.empty(len(filters_b), np.intp)
+    places[side_b.order] = np.arange(len(places))
+    search = _Search(filters_a, side_b, side_b.order.astype(np.uint64), places, spread, k, measure)
     out = Neighbours(np.empty((len(filters_a), k), np.intp), np.empty((len(filters_a), k)))
 
     def work(start: int, stop: int) -> None:
@@ -131,21 +140,54 @@ def find_nearest(
 
 
 def _search_rows(search: _Search, start: int, stop: int, out: Neighbours) -> None:
-    side_b, rows = search.side_b, stop - start
-    filters = align_rows(np.concatenate([search.filters_a[start:stop], np.zeros_like(search.filters_a[:1])]))
+    """Search with guessed limits, then search again for the rows whose guess was too strict."""
+    rows = np.arange(start, stop)
+    short = _search_within(search, rows, _guess_slopes(search, rows), out)
+    if len(short):
+        _search_within(search, short, np.full(len(short), np.inf), out)
+
+
+def _guess_slopes(search: _Search, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """For each row a limit that most likely leaves a few times as many as wanted, from a sample of B.
+
+    Without it the first blocks would be let through whole. A guess decides no result: it is checked.
+    """
+    slopes = np.full(len(rows), np.inf)
+    records = len(search.side_b.order)
+    if records < GUESS_FROM_RECORDS:
+        return slopes
+    places = np.linspace(0, records - 1, GUESS_SAMPLE).astype(np.intp)
+    sample = align_rows(search.side_b.rows[places])
+    expected = search.neighbours * GUESS_SAMPLE / records
+    rank = math.ceil(1.5 * expected + 3.0 * math.sqrt(expected))
+    if rank <= GUESS_SAMPLE // 8:
+        filters = align_rows(search.filters_a[rows])
+        bits, nearest = count_bits(filters), np.empty((len(rows), GUESS_SAMPLE))
+        share = _share_kernel(filters.shape[1], search.measure == "dice")
+        share(filters, bits, sample, search.side_b.bits[places], nearest)
+        slopes = np.partition(nearest, rank, axis=1)[:, rank]
+    return slopes
+
+
+def _search_within(
+    search: _Search, rows: npt.NDArray[np.intp], slopes: npt.NDArray[np.float64], out: Neighbours
+) -> npt.NDArray[np.intp]:
+    """Write the nearest of the given rows, and return the rows that have fewer than k within their slope."""
+    side_b, k = search.side_b, search.neighbours
+    filters = align_rows(np.concatenate([search.filters_a[rows], np.zeros_like(search.filters_a[:1])]))
     bits, folds = count_bits(filters), fold_filters(filters, side_b.shape.words)
-    ranks = np.empty((rows, 2 * search.neighbours), np.uint64)
-    held = np.zeros(rows, np.int64)
-    slopes, limits = np.full(rows, np.inf), np.full(rows + 1, -1, np.int64)
-    room = np.empty(rows * LANES_PER_BLOCK, np.uint64)
+    ranks, held = np.empty((len(rows), 2 * k), np.uint64), np.zeros(len(rows), np.int64)
+    limits = np.full(len(rows) + 1, -1, np.int64)
+    room = np.empty(len(rows) * LANES_PER_BLOCK, np.uint64)
     offer = _offer_kernel(filters.shape[1], search.measure == "dice")
-    order = side_b.order.astype(np.uint64)
     for block in search.block_order.tolist():
         _set_limits(search, slopes, bits[:-1], int(side_b.most_bits[block]), limits)
-        close = collect_close(folds, limits, 0, rows, side_b, block, room)
-        offer(filters, bits, side_b.rows, side_b.bits, order, close, search.neighbours, ranks, held, slopes)
-    _settle_kernel(ranks, held, search.neighbours)
-    _write_nearest(search, filters, bits, ranks[:, : search.neighbours], start, out)
+        close = collect_close(folds, limits, 0, len(rows), side_b, block, room)
+        offer(filters, bits, side_b.rows, side_b.bits, search.rows_b, close, k, ranks, held, slopes)
+    _sort_ranks(ranks, held)
+    complete = held >= k
+    _write_nearest(search, filters[:-1][complete], ranks[complete, :k], rows[complete], out)
+    return rows[~complete]
 
 
 def _set_limits(
@@ -182,8 +224,8 @@ def _offer_kernel(words: int, dice: bool) -> CompiledKernel:
         held: npt.NDArray[np.int64],
         slopes: npt.NDArray[np.float64],
     ) -> None:
-        for pair in pairs:
-            i, place = np.int64(pair >> _HALF), np.int64(pair & _LOW_HALF)
+        for n in range(len(pairs)):
+            i, place = np.int64(pairs[n] >> _HALF), np.int64(pairs[n] & _LOW_HALF)
             if place >= len(order_b):
                 continue
             total = bits_a[i] + bits_b[place]
@@ -197,7 +239,7 @@ def _offer_kernel(words: int, dice: bool) -> CompiledKernel:
             ranks[i, held[i]] = far << _HALF | order_b[place]
             held[i] += 1
             if held[i] == ranks.shape[1]:
-                ranks[i].sort()
+                least_first(ranks, i, neighbours)
                 held[i] = neighbours
                 last = ranks[i, neighbours - 1] >> _HALF
                 slopes[i] = (last + 1.0) / RANK_SCALE if dice else 1.0 * last
@@ -205,9 +247,38 @@ def _offer_kernel(words: int, dice: bool) -> CompiledKernel:
     return CompiledKernel(offer)
 
 
+@numba.njit(nogil=True)
+def least_first(  # pragma: no cover - compiled; held to its twin in tests/reference
+    ranks: npt.NDArray[np.uint64], row: int | np.int64, count: int
+) -> None:
+    """Reorder a row so that its ``count`` least ranks come first, the greatest of them last.
+
+    Hoare's quickselect (1961, doi:10.1145/366622.366647); a row's ranks are distinct.
+    """
+    low, high, wanted = 0, ranks.shape[1] - 1, count - 1
+    while low < high:
+        pivot = ranks[row, (low + high) // 2]
+        left, right = low, high
+        while left <= right:
+            while ranks[row, left] < pivot:
+                left += 1
+            while ranks[row, right] > pivot:
+                right -= 1
+            if left <= right:
+                ranks[row, left], ranks[row, right] = ranks[row, right], ranks[row, left]
+                left += 1
+                right -= 1
+        if wanted <= right:
+            high = right
+        elif wanted >= left:
+            low = left
+        else:
+            return
+
+
 @CompiledKernel
-def _settle_kernel(  # pragma: no cover - compiled; held to its twin in tests/reference
-    ranks: npt.NDArray[np.uint64], held: npt.NDArray[np.int64], neighbours: int
+def _sort_ranks(  # pragma: no cover - compiled; held to its twin in tests/reference
+    ranks: npt.NDArray[np.uint64], held: npt.NDArray[np.int64]
 ) -> None:
     for i in range(len(held)):
         ranks[i, : held[i]].sort()
@@ -216,24 +287,38 @@ def _settle_kernel(  # pragma: no cover - compiled; held to its twin in tests/re
 def _write_nearest(
     search: _Search,
     filters: Filters,
-    bits: npt.NDArray[np.int32],
     ranks: npt.NDArray[np.uint64],
-    start: int,
+    rows: npt.NDArray[np.intp],
     out: Neighbours,
 ) -> None:
     """Rows of B from the ranks, and their similarities counted anew in double."""
-    stop = start + len(ranks)
-    out.index_b[start:stop] = ranks & _LOW_HALF
+    out.index_b[rows] = ranks & _LOW_HALF
     if search.measure == "hamming":
-        out.similarity[start:stop] = ranks >> _HALF
+        out.similarity[rows] = ranks >> _HALF
         return
-    place_of = np.empty(len(search.side_b.order), np.int64)
-    place_of[search.side_b.order] = np.arange(len(place_of))
+    filters, dice = align_rows(filters), np.empty(ranks.shape)
+    places, side_b = search.places_b[out.index_b[rows]], search.side_b
     score = _dice_rows_kernel(filters.shape[1])
-    score(
-        filters, bits, search.side_b.rows, search.side_b.bits, place_of[out.index_b[start:stop]],
-        out.similarity[start:stop],
-    )  # fmt: skip
+    score(filters, count_bits(filters), side_b.rows, side_b.bits, places, dice)
+    out.similarity[rows] = dice
+
+
+@cache
+def _share_kernel(words: int, dice: bool) -> CompiledKernel:
+    def share(  # pragma: no cover - compiled; decides no result
+        rows_a: Filters,
+        bits_a: npt.NDArray[np.int32],
+        rows_b: Filters,
+        bits_b: npt.NDArray[np.int32],
+        out: npt.NDArray[np.float64],
+    ) -> None:
+        for i in range(out.shape[0]):
+            for j in range(out.shape[1]):
+                total = bits_a[i] + bits_b[j]
+                distance = total - 2 * shared_bits(rows_a, i, rows_b, j, words)
+                out[i, j] = distance / max(total, 1) if dice else 1.0 * distance
+
+    return CompiledKernel(share)
 
 
 @cache
@@ -243,7 +328,7 @@ def _dice_rows_kernel(words: int) -> CompiledKernel:
         bits_a: npt.NDArray[np.int32],
         rows_b: Filters,
         bits_b: npt.NDArray[np.int32],
-        places: npt.NDArray[np.int64],
+        places: npt.NDArray[np.intp],
         out: npt.NDArray[np.float64],
     ) -> None:
         for i in range(places.shape[0]):

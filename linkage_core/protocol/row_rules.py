@@ -22,3 +22,12 @@ ROW_RULES: Mapping[str, str] = MappingProxyType(
     }
 )
 """Reason codes and what each means; the codes are stable."""
+
+FILE_RULES: Mapping[str, str] = MappingProxyType(
+    {
+        "R-COLUMNS": "a row has fewer or more columns than the header, or than the schema without one",
+        "R-QUOTES": "quotation marks do not match, so that where a row ends cannot be told",
+        "R-TOO-LONG": "a text is too long to be one",
+    }
+)
+"""Reason codes of what is no row to begin with; the codes are stable."""

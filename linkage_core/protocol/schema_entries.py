@@ -144,7 +144,7 @@ def _show(value: object) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
-    shown = ascii(value) if isinstance(value, str) else f"{value:.60g}" if isinstance(value, float) else ""
-    if isinstance(value, int):
-        shown = str(value) if abs(value) < 10**_SHOWN_CHARACTERS else "a very long number"
+    if isinstance(value, int) and abs(value) >= 10**_SHOWN_CHARACTERS:
+        return "a very long number"  # Python refuses to write numbers of thousands of digits
+    shown = ascii(value) if isinstance(value, str) else repr(value)
     return shown if len(shown) <= _SHOWN_CHARACTERS else shown[:_SHOWN_CHARACTERS] + "..."

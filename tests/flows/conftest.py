@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,14 @@ def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     from prefect.testing.utilities import prefect_test_harness
 
     home = tmp_path_factory.mktemp("prefect")
-    previous = tempfile.tempdir
-    tempfile.tempdir = str(home)  # the harness puts its database into a temporary folder
-    try:
-        with temporary_settings({PREFECT_HOME: home}), prefect_test_harness(server_startup_timeout=120):
-            yield home
-    finally:
-        tempfile.tempdir = previous
+    with temporary_settings({PREFECT_HOME: home}), ExitStack() as stack:
+        # The harness puts its database into a temporary folder; those of later tests belong elsewhere.
+        previous, tempfile.tempdir = tempfile.tempdir, str(home)
+        try:
+            stack.enter_context(prefect_test_harness(server_startup_timeout=120))
+        finally:
+            tempfile.tempdir = previous
+        yield home
 
 
 @pytest.fixture

@@ -68,9 +68,9 @@ def _compare(cases: list[dict[str, Any]]) -> tuple[int, int]:
     return encoded, refused
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_generated_schemas_and_records(seed: int) -> None:
-    encoded, refused = _compare(_cases(seed, 60))
+    encoded, refused = _compare(_cases(seed, 50))
     assert encoded > 500
     assert refused > 50, "the generated records must also break their schemas"
 

@@ -75,3 +75,24 @@ def _rounds(v0: int, v1: int, v2: int, v3: int, times: int) -> tuple[int, int, i
         v1 = turn(v1, 17) ^ v2
         v2 = turn(v2, 32)
     return v0, v1, v2, v3
+
+
+def slow_join(filters_a, filters_b, threshold):
+    """``[(i, j, similarity)]`` of all pairs that score at least the threshold, in order, from bit sets."""
+    scored = ((i, j, slow_dice(a, b)) for i, a in enumerate(filters_a) for j, b in enumerate(filters_b))
+    return [pair for pair in scored if pair[2] >= threshold]
+
+
+def slow_nearest(filters_a, filters_b, neighbours, measure):
+    """For each row of A the nearest ``[(j, similarity or distance)]``; ties by j."""
+
+    def distance(a, b):
+        return sum((int(x) ^ int(y)).bit_count() for x, y in zip(a, b, strict=True))
+
+    nearest = []
+    for a in filters_a:
+        score = slow_dice if measure == "dice" else distance
+        scored = [(j, score(a, b)) for j, b in enumerate(filters_b)]
+        best = sorted(scored, key=lambda pair: (-pair[1] if measure == "dice" else pair[1], pair[0]))
+        nearest.append(best[:neighbours])
+    return nearest

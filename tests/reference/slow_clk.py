@@ -67,14 +67,14 @@ def slow_format(text: str, feature: dict[str, Any]) -> str:
 def slow_is_sound(text: str, feature: dict[str, Any]) -> bool:
     """Whether a value keeps its feature's format."""
     form, missing = feature["format"], feature["hashing"].get("missingValue")
-    if missing is not None and text == missing["sentinel"]:
-        return True
     try:
-        text.encode(form.get("encoding", "utf-8"))
         formatted = slow_format(text, feature)
+        formatted.encode(form.get("encoding", "utf-8"))
         slow_tokens(formatted, feature["hashing"]["comparison"])
     except (ValueError, OverflowError):
         return False
+    if missing is not None and text == missing["sentinel"]:
+        return True
     if form["type"] == "integer":
         number = int(text)
         return form.get("minimum", number) <= number <= form.get("maximum", number)

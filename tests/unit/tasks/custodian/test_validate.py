@@ -122,9 +122,9 @@ def test_no_value_reaches_the_quarantine_a_line_of_progress_or_an_error(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     site = make_site(tmp_path, max_reject_share=0)
-    planted = {2: "ZaphodX\0", 11: "ZaphodX" * 500}
+    planted, bad_dates = {2: "ZaphodX\0", 11: "ZaphodX" * 500}, {20: "Zaph-od-X"}
     with pytest.raises(NightlinkError, match="E-DQ-REJECTS") as caught:
-        _validate(site, _rows(given_name=planted, birth_date={20: "Zaph-od-X"}))
+        _validate(site, _rows(given_name=planted, birth_date=bad_dates))
     assert len(_quarantine(site)) == 3, "positive control: each planted value was met"
     written = "".join(
         path.read_text("latin-1") for path in site.settings.state_folder.rglob("*") if path.is_file()

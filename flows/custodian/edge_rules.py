@@ -1,0 +1,201 @@
+"""The two kinds of rules by which a custodian's command encodes: clkhash's schema, Nightlink's protocol. Zone:
+custodian.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from linkage_core.custodian.clk_encoder import clk_encoder
+from linkage_core.custodian.clk_values import SCHEMA_RULES
+from linkage_core.custodian.encode_records import RecordEncoder
+from linkage_core.custodian.key_derivation import derive_custodian_keys
+from linkage_core.custodian.source_format import SourceFormat
+from linkage_core.protocol.key_files import parse_key_file
+from linkage_core.protocol.linkage_protocol import protocol_fingerprint
+from linkage_core.protocol.linkage_schema import (
+    Feature,
+    LinkageSchema,
+    NgramComparison,
+    NumericComparison,
+    schema_fingerprint,
+)
+from linkage_core.protocol.row_rules import ROW_RULES
+from tasks.custodian import edge_protocol, edge_schema
+from tasks.custodian.edge_input import Columns, People
+from tasks.custodian.edge_progress import Progress
+from tasks.custodian.edge_protocol import ProtocolRules
+from tasks.custodian.edge_report import LeavingColumn, SourceColumn
+from tasks.custodian.edge_schema import EdgeCounts
+from tasks.custodian.output_files import DigestedFile
+from tasks.custodian.reasons_file import ReasonsFile
+from tasks.protocol.settings_files import read_protocol, read_secret
+
+
+@dataclass(frozen=True)
+class SchemaEdge:
+    """A linkage schema and the file of the shared secret; without one it can only check."""
+
+    schema: LinkageSchema
+    key_file: Path | None = None
+    validate: bool = True
+    order: str = "that of the input, which tells whoever knows the input's order who is who"
+    keeps_order: bool = True
+
+    def columns(self) -> Columns:
+        """The schema's features, in order."""
+        return edge_schema.schema_columns(self.schema)
+
+    def check(self, people: People, reasons: ReasonsFile, tell: Progress) -> EdgeCounts:
+        """Judge the rows."""
+        return edge_schema.check_people(people, self.schema, reasons, tell, check=self.validate)
+
+    def encode(
+        self, people: People, output: DigestedFile, reasons: ReasonsFile, tell: Progress
+    ) -> EdgeCounts:
+        """Write the CLKs."""
+        secret = read_secret(self.key_file) if self.key_file else ""
+        encoder = clk_encoder(self.schema, secret, check=self.validate)
+        return edge_schema.encode_clk_file(people, encoder, output, reasons, tell)
+
+    def described(self) -> dict[str, str]:
+        """The schema's fingerprint and measures."""
+        return {
+            "linkage schema": schema_fingerprint(self.schema),
+            "bits": str(self.schema.bits),
+            "XOR folds": str(self.schema.folds),
+        }
+
+    def warnings(self) -> tuple[str, ...]:
+        """The schema's, and what is known of the format."""
+        doubles = any(f.hashing is not None and f.hashing.hash == "doubleHash" for f in self.schema.features)
+        weak = (
+            "doubleHash is broken by published attacks; use it only where the other side cannot do better",
+        )
+        return self.schema.warnings + (weak if doubles else ())
+
+    def leaving_columns(self) -> tuple[LeavingColumn, ...]:
+        """One filter a record."""
+        used = ", ".join(feature.identifier for feature in self.schema.features if not feature.ignored)
+        return (
+            LeavingColumn(
+                "clks", f"{self.schema.bits} bits in base64", f"one keyed Bloom filter a row, of {used}"
+            ),
+        )
+
+    def source_columns(self) -> tuple[SourceColumn, ...]:
+        """What happens to each column."""
+        return tuple(SourceColumn(f.identifier, _use(f)) for f in self.schema.features)
+
+    def meanings(self) -> dict[str, str]:
+        """Of the reason codes."""
+        return dict(SCHEMA_RULES)
+
+
+@dataclass(frozen=True)
+class ProtocolEdge:
+    """A linkage protocol, the linkage key's and the site key's files; without them it can only check."""
+
+    rules: ProtocolRules
+    key_file: Path | None = None
+    site_key_file: Path | None = None
+    missing: dict[str, int] = field(default_factory=dict, compare=False)
+    order: str = "that of the record pseudonyms, which has nothing to do with the input's"
+    keeps_order: bool = False
+
+    def columns(self) -> Columns:
+        """source_id and the protocol's fields, under the source's names."""
+        return self.rules.columns()
+
+    def check(self, people: People, reasons: ReasonsFile, tell: Progress) -> EdgeCounts:
+        """Judge the rows."""
+        return edge_protocol.check_protocol_people(people, self.rules, reasons, tell)
+
+    def encode(
+        self, people: People, output: DigestedFile, reasons: ReasonsFile, tell: Progress
+    ) -> EdgeCounts:
+        """Write the part."""
+        counts, missing = edge_protocol.encode_protocol_file(
+            people, self.rules, self._encoder(), output, reasons, tell
+        )
+        self.missing.update(missing)
+        return counts
+
+    def _encoder(self) -> RecordEncoder:
+        linkage_key = parse_key_file(read_secret(_given(self.key_file)), "linkage")
+        site_key = parse_key_file(read_secret(_given(self.site_key_file)), "site")
+        return RecordEncoder(
+            self.rules.protocol, derive_custodian_keys(linkage_key, self.rules.protocol), site_key
+        )
+
+    def described(self) -> dict[str, str]:
+        """The protocol's fingerprint, project and epoch."""
+        protocol = self.rules.protocol
+        return {
+            "linkage protocol": protocol_fingerprint(protocol),
+            "project": protocol.project,
+            "version": str(protocol.version),
+            "key epoch": protocol.key_epoch,
+        }
+
+    def warnings(self) -> tuple[str, ...]:
+        """None that are known."""
+        return ()
+
+    def leaving_columns(self) -> tuple[LeavingColumn, ...]:
+        """As in the wire format."""
+        protocol = self.rules.protocol
+        used = ", ".join(spec.name for spec in protocol.fields if spec.bits)
+        blocking = ", ".join(protocol.pass_names)
+        return (
+            LeavingColumn("record_pseudonym", "16 bytes", "names the row under the site's own key"),
+            LeavingColumn(
+                "filter", f"{protocol.filter.bits} bits", f"one keyed Bloom filter a row, of {used}"
+            ),
+            LeavingColumn(
+                "blocking values", f"{len(protocol.pass_names)} keyed 64-bit numbers", f"of {blocking}"
+            ),
+        )
+
+    def source_columns(self) -> tuple[SourceColumn, ...]:
+        """What happens to each column."""
+        names = dict(zip(self.rules.fields, self.columns().names, strict=True))
+        use = "hashed into the filter or the blocking values under the linkage key"
+        return (
+            SourceColumn(names["source_id"], "hashed into the record pseudonym under the site key"),
+            *(SourceColumn(names[f], use, self.missing.get(f)) for f in self.rules.protocol.field_names),
+        )
+
+    def meanings(self) -> dict[str, str]:
+        """Of the reason codes."""
+        return dict(ROW_RULES)
+
+
+def protocol_edge(
+    protocol_file: Path,
+    source_format: SourceFormat,
+    column_of: dict[str, str],
+    as_of: date,
+    key_file: Path | None = None,
+    site_key_file: Path | None = None,
+) -> ProtocolEdge:
+    """Rules by the protocol at ``protocol_file``; E-SETTINGS or E-PROTOCOL when it is wrong."""
+    rules = ProtocolRules(read_protocol(protocol_file), source_format, column_of, as_of)
+    return ProtocolEdge(rules, key_file, site_key_file)
+
+
+def _given(path: Path | None) -> Path:
+    return path if path is not None else Path("no-key-file-was-given")
+
+
+def _use(feature: Feature) -> str:
+    if feature.hashing is None:
+        return "ignored"
+    comparison = feature.hashing.comparison
+    if isinstance(comparison, NgramComparison):
+        kind = f"{'positional ' if comparison.positional else ''}{comparison.n}-grams"
+    else:
+        kind = "neighbouring numbers" if isinstance(comparison, NumericComparison) else "whole value"
+    return f"hashed into the filter, {kind} by {feature.hashing.hash}"

@@ -1,0 +1,206 @@
+"""The comparison menu: what has been proposed to harden a Bloom filter, and maps f: {0,1}^L -> R^n.
+
+Each takes people in clear and a key, and answers with their encodings. This is the menu of the attack table,
+not of a protocol: only diffusion is the custodian's own code (``linkage_core/custodian/diffusion.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from linkage_core.custodian.diffusion import diffuse, diffusion_table
+from linkage_core.custodian.key_derivation import derive_key
+from linkage_core.evaluation.attacks.encoded_people import (
+    EncodedPeople,
+    as_bits,
+    as_reals,
+    pack_bits,
+    unpack_bits,
+)
+from linkage_core.evaluation.attacks.known_people import KnownPeople, plain_filters, row_q_grams
+
+Filters = npt.NDArray[np.uint64]
+Encode = Callable[[KnownPeople, bytes], EncodedPeople]
+ROWS_PER_CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Hardening:
+    """A named encoding and where it was proposed."""
+
+    name: str
+    source: str
+    encode: Encode
+
+
+def plain(filter_bits: int = 1024, bits_per_q_gram: int = 20) -> Hardening:
+    """The Bloom filter as it is (the positive control)."""
+
+    def encode(people: KnownPeople, key: bytes) -> EncodedPeople:
+        return as_bits(plain_filters(people, key, filter_bits, bits_per_q_gram), "dice")
+
+    return Hardening(f"plain, k={bits_per_q_gram}", "Schnell 2009, doi:10.1186/1472-6947-9-41", encode)
+
+
+def xor_folded(filter_bits: int = 1024, bits_per_q_gram: int = 20) -> Hardening:
+    """XOR of the filter's two halves."""
+
+    def encode(people: KnownPeople, key: bytes) -> EncodedPeople:
+        filters = plain_filters(people, key, filter_bits, bits_per_q_gram)
+        half = filters.shape[1] // 2
+        return as_bits(np.ascontiguousarray(filters[:, :half] ^ filters[:, half:]), "dice")
+
+    return Hardening("XOR folding", "Schnell and Borgs 2016, working paper WP-GRLC-2016-03", encode)
+
+
+def rule_90(filter_bits: int = 1024, bits_per_q_gram: int = 20) -> Hardening:
+    """Every bit becomes the XOR of its two neighbours, on a ring."""
+
+    def encode(people: KnownPeople, key: bytes) -> EncodedPeople:
+        bits = unpack_bits(plain_filters(people, key, filter_bits, bits_per_q_gram)) > 0
+        return as_bits(pack_bits(np.roll(bits, 1, axis=1) ^ np.roll(bits, -1, axis=1)), "dice")
+
+    return Hardening("Rule 90", "Schnell and Borgs 2018, doi:10.1109/ICDMW.2018.00082", encode)
+
+
+def balanced(filter_bits: int = 1024, bits_per_q_gram: int = 20) -> Hardening:
+    """The filter and its complement, permuted under the key: every record has as many ones."""
+
+    def encode(people: KnownPeople, key: bytes) -> EncodedPeople:
+        bits = unpack_bits(plain_filters(people, key, filter_bits, bits_per_q_gram)) > 0
+        order = keyed_stream(key, "balancing").permutation(2 * filter_bits)
+        return as_bits(pack_bits(np.concatenate([bits, ~bits], axis=1)[:, order]), "dice")
+
+    return Hardening("balancing", "Schnell and Borgs 2016, doi:10.1109/ICDMW.2016.0038", encode)
+
+
+def flipped(rate: float, filter_bits: int = 1024, bits_per_q_gram: int = 20) -> Hardening:
+    """BLIP: every bit flips with probability ``rate``, independently, once for all time."""
+
+    def encode(people: KnownPeople, key: bytes) -> EncodedPeople:
+        bits = unpack_bits(plain_filters(people, key, filter_bits, bits_per_q_gram)) > 0
+        flips = keyed_stream(key, "flips").random(bits.shape, np.float32) < rate
+        return as_bits(pack_bits(bits ^ flips), "hamming")
+
+    return Hardening(f"BLIP {rate:.2f}", "Alaggan 2012, doi:10.1007/978-3-642-33536-5_20", encode)
+
+
+def diffused(
+    terms: int, diffused_bits: int = 2048, filter_bits: int = 1024, bits_per_q_gram: int = 20
+) -> Hardening:
+    """Every output bit is the XOR of ``terms`` keyed bits, by the custodian's own kernels."""
+
+    def encode(people: KnownPeople, key: bytes) -> EncodedPeople:
+        filters = plain_filters(people, key, filter_bits, bits_per_q_gram)
+        table = diffusion_table(derive_key(key, ("diffusion",)), filter_bits, diffused_bits, terms)
+        return as_bits(diffuse(filters, table), "hamming")
+
+    name = f"diffusion k={bits_per_q_gram}, t={terms}, M={diffused_bits}"
+    return Hardening(name, "Armknecht, Heng, Schnell 2023, doi:10.56553/popets-2023-0054", encode)
+
+
+def tabulation_min_hash(hashes: int = 2048) -> Hardening:
+    """One bit of the smallest of the record's hashed q-grams, for each of many keyed hash functions."""
+
+    def encode(people: KnownPeople, key: bytes) -> EncodedPeople:
+        bits = np.zeros((people.rows, hashes), np.bool_)
+        starts, grams, count = _row_grams(people)
+        table = keyed_stream(key, "min-hash").integers(0, 1 << 32, (hashes, count), np.uint32)
+        _min_hash_kernel(starts, grams, table, bits)
+        return as_bits(pack_bits(bits), "hamming")
+
+    return Hardening("tabulation MinHash", "Smith 2017, doi:10.1016/j.jisa.2017.01.002", encode)
+
+
+def fourier_signs(
+    bandwidth: float, features: int = 2048, filter_bits: int = 1024, bits_per_q_gram: int = 20
+) -> Hardening:
+    """Signs of keyed random Fourier features: a map that truncates distance.
+
+    Bit ``m`` is the sign of cos(w_m x + b_m) with x the bits as -1 and 1 and w_m normal with variance
+    ``bandwidth / filter_bits``: filters that differ in a share p of their bits have kernel value
+    exp(-2 bandwidth p), so that near pairs keep their order and all others saturate. A bandwidth equal to
+    the terms t of a diffusion truncates alike, since (1 - 2p)^t is about exp(-2tp).
+    """
+
+    def encode(people: KnownPeople, key: bytes) -> EncodedPeople:
+        filters = plain_filters(people, key, filter_bits, bits_per_q_gram)
+        stream = keyed_stream(key, "fourier")
+        scale = np.float32(np.sqrt(bandwidth / filter_bits))
+        weights = scale * stream.standard_normal((filter_bits, features), np.float32)
+        shifts = np.float32(2 * np.pi) * stream.random(features, np.float32)
+        bits = np.empty((len(filters), features), np.bool_)
+        for start in range(0, len(filters), ROWS_PER_CHUNK):
+            rows = slice(start, start + ROWS_PER_CHUNK)
+            signs = 2 * unpack_bits(filters[rows]) - 1
+            bits[rows] = np.cos(signs @ weights + shifts) > 0
+        return as_bits(pack_bits(bits), "hamming")
+
+    source = "Raginsky and Lazebnik 2009, after Rahimi and Recht 2007"
+    return Hardening(f"Fourier signs, bandwidth {bandwidth:g} (truncates distance)", source, encode)
+
+
+def random_projection(dimensions: int = 512, filter_bits: int = 1024, bits_per_q_gram: int = 20) -> Hardening:
+    """A keyed Gaussian projection of the filter: a map that preserves distance."""
+
+    def encode(people: KnownPeople, key: bytes) -> EncodedPeople:
+        filters = plain_filters(people, key, filter_bits, bits_per_q_gram)
+        weights = keyed_stream(key, "projection").standard_normal((filter_bits, dimensions), np.float32)
+        weights /= np.float32(np.sqrt(dimensions))
+        return as_reals(unpack_bits(filters) @ weights)
+
+    source = "Johnson and Lindenstrauss 1984, doi:10.1090/conm/026/737400"
+    return Hardening(f"random projection to R^{dimensions} (preserves distance, roughly)", source, encode)
+
+
+def rotation(filter_bits: int = 1024, bits_per_q_gram: int = 20) -> Hardening:
+    """A keyed rotation of R^L: a map that preserves distance exactly."""
+
+    def encode(people: KnownPeople, key: bytes) -> EncodedPeople:
+        filters = plain_filters(people, key, filter_bits, bits_per_q_gram)
+        gaussian = keyed_stream(key, "rotation").standard_normal((filter_bits, filter_bits))
+        return as_reals(unpack_bits(filters) @ np.linalg.qr(gaussian)[0].astype(np.float32))
+
+    source = "Chen and Liu 2005, doi:10.1109/ICDM.2005.121"
+    return Hardening(f"rotation of R^{filter_bits} (preserves distance)", source, encode)
+
+
+def keyed_stream(key: bytes, purpose: str) -> np.random.Generator:
+    """A generator that the key and a purpose determine; good for experiments, not for a protocol."""
+    return np.random.Generator(
+        np.random.PCG64(int.from_bytes(sha256(purpose.encode() + key).digest(), "little"))
+    )
+
+
+def _row_grams(people: KnownPeople) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
+    """All fields' q-grams by row: (starts of shape (n + 1,), q-gram ids, how many ids there are)."""
+    rows: list[npt.NDArray[np.int64]] = []
+    grams: list[npt.NDArray[np.int64]] = []
+    first = 0
+    for known in people.fields:
+        field_rows, field_grams = row_q_grams(known)
+        rows.append(field_rows)
+        grams.append(first + field_grams)
+        first += len(known.q_grams.tokens)
+    row_of = np.concatenate(rows)
+    order = np.argsort(row_of, kind="stable")
+    starts = np.searchsorted(row_of[order], np.arange(people.rows + 1)).astype(np.int64)
+    return starts, np.concatenate(grams)[order], first
+
+
+@numba.njit(cache=True, nogil=True)
+def _min_hash_kernel(starts, grams, table, bits):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    for row in range(len(starts) - 1):
+        if starts[row] == starts[row + 1]:
+            continue
+        for h in range(table.shape[0]):
+            smallest = np.uint32(0xFFFFFFFF)
+            for g in range(starts[row], starts[row + 1]):
+                smallest = min(smallest, table[h, grams[g]])
+            bits[row, h] = smallest & np.uint32(1)

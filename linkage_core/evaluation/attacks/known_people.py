@@ -1,0 +1,103 @@
+"""People in clear, as an attacker sees them: the q-grams of every record's fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from linkage_core.custodian.bloom_filters import add_field, position_table
+from linkage_core.custodian.key_derivation import derive_key
+from linkage_core.custodian.q_grams import ValueQGrams, value_q_grams
+from linkage_core.custodian.text_columns import distinct_values
+from linkage_core.protocol.linkage_protocol import FieldSpec
+
+Rows = npt.NDArray[np.intp]
+AMPLE_BITS = 1 << 20
+"""A field's budget that never binds, so that every q-gram gets the same number of positions."""
+
+
+@dataclass(frozen=True)
+class KnownField:
+    """One field: each row's index into its distinct values (-1 for missing), and their q-grams."""
+
+    name: str
+    value_of_row: Rows = field(repr=False)
+    q_grams: ValueQGrams = field(repr=False)
+
+
+@dataclass(frozen=True)
+class KnownPeople:
+    """Records in clear, one :class:`KnownField` a field; :meth:`take` keeps the numbering of q-grams."""
+
+    fields: tuple[KnownField, ...]
+    rows: int
+
+    def take(self, rows: Rows) -> KnownPeople:
+        """Some rows, in the given order."""
+        kept = (KnownField(f.name, f.value_of_row[rows], f.q_grams) for f in self.fields)
+        return KnownPeople(tuple(kept), len(rows))
+
+    def only(self, names: Sequence[str]) -> KnownPeople:
+        """Some fields."""
+        return KnownPeople(tuple(f for f in self.fields if f.name in names), self.rows)
+
+
+def known_people(records: pa.RecordBatch, specs: Sequence[FieldSpec]) -> KnownPeople:
+    """Q-grams of normalised records; both sides go in together, so that they share one numbering."""
+    fields = []
+    for spec in specs:
+        value_of_row, values = distinct_values(records, spec.name)
+        texts = pa.array([value.decode("ascii") for value in values], pa.utf8())
+        fields.append(KnownField(spec.name, value_of_row, value_q_grams(texts, spec)))
+    return KnownPeople(tuple(fields), records.num_rows)
+
+
+def q_gram_indicators(people: KnownPeople) -> npt.NDArray[np.float32]:
+    """Which of all (field, q-gram) pairs a record has: 0.0 or 1.0, shape (n, q-grams)."""
+    width = sum(len(f.q_grams.tokens) for f in people.fields)
+    indicators = np.zeros((people.rows, width), np.float32)
+    first = 0
+    for known in people.fields:
+        rows, grams = row_q_grams(known)
+        indicators[rows, first + grams] = 1.0
+        first += len(known.q_grams.tokens)
+    return indicators
+
+
+def row_q_grams(known: KnownField) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """All (row, q-gram) pairs of a field, ascending by row."""
+    present = np.flatnonzero(known.value_of_row >= 0)
+    values = known.value_of_row[present]
+    starts, counts = known.q_grams.starts[values], np.diff(known.q_grams.starts)[values]
+    rows = np.repeat(present, counts)
+    within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return rows, known.q_grams.gram_ids[np.repeat(starts, counts) + within]
+
+
+def plain_filters(
+    people: KnownPeople, key: bytes, filter_bits: int, bits_per_q_gram: int
+) -> npt.NDArray[np.uint64]:
+    """Record-level Bloom filters by the custodian's own kernels, every q-gram with as many positions.
+
+    Returns
+    -------
+    ndarray of uint64, shape (n, filter_bits / 64)
+    """
+    filters = np.zeros((people.rows, filter_bits // 64), np.uint64)
+    for known in people.fields:
+        if not len(known.q_grams.tokens):
+            continue
+        field_key = derive_key(key, ("attacked", known.name))
+        positions = position_table(field_key, known.q_grams.tokens, bits_per_q_gram, filter_bits)
+        add_field(filters, known.value_of_row, known.q_grams, positions, AMPLE_BITS, bits_per_q_gram)
+    return filters
+
+
+def same_value_classes(people: KnownPeople) -> npt.NDArray[np.int64]:
+    """A number for each row, equal for rows with the same value in every field."""
+    values = np.stack([f.value_of_row for f in people.fields], axis=1)
+    return np.unique(values, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)

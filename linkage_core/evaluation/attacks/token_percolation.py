@@ -1,0 +1,123 @@
+"""Percolation: from a few known people along shared tokens to everybody.
+
+Colour refinement needs two files that are equal; this does not. A known record tells what its tokens mean; a
+record of which two or three tokens are now understood has few namesakes left and is recognised; its other
+tokens are then understood, and so on: Narayanan and Shmatikov 2009, "De-anonymizing social networks"
+(doi:10.1109/SP.2009.22); Yartseva and Grossglauser 2013, "On the performance of percolation graph matching"
+(doi:10.1145/2512938.2512952).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from linkage_core.evaluation.attacks.attack_outcome import AttackOutcome
+
+Words = npt.NDArray[np.uint64]
+Rows = npt.NDArray[np.intp]
+ITERATIONS = 20
+MIN_SHARED_TOKENS = 2
+LARGEST_BLOCK = 300
+"""Values that more of the attacker's people share say little and cost time."""
+
+
+def token_percolation(
+    victim: Words, attacker: Words, true_entry: Rows, known: tuple[Rows, Rows]
+) -> AttackOutcome:
+    """Name the victim's records, given some that are known.
+
+    Parameters
+    ----------
+    victim, attacker : ndarray of uint64, shape (n, columns), (m, columns)
+        Tokens, blocking values, or both, under unrelated keys; 0 is null.
+    true_entry : ndarray of intp, shape (n,)
+        Each victim's row in the attacker's list, -1 when not in it; used for counting only.
+    known : tuple of ndarray of intp
+        Rows of the victim and of the list whose connection the attacker knows; they are no targets.
+
+    Returns
+    -------
+    AttackOutcome
+        Of the iteration after which nothing changed, or the last.
+    """
+    nodes_v, nodes_a = _number_nodes(victim), _number_nodes(attacker)
+    of_attacker = _incidence(nodes_a, int(nodes_a.max(initial=0)) + 1)
+    weight = _node_weights(of_attacker)
+    matched_v, matched_a = known
+    for _ in range(ITERATIONS):
+        meaning = _vote_meanings(nodes_v, nodes_a, matched_v, matched_a)
+        understood = _incidence(meaning[nodes_v], of_attacker.shape[1])
+        found_v, found_a = _mutual_best(understood, of_attacker, weight)
+        fresh = ~np.isin(found_v, known[0]) & ~np.isin(found_a, known[1])
+        before = len(matched_v)
+        matched_v, matched_a = np.append(known[0], found_v[fresh]), np.append(known[1], found_a[fresh])
+        if len(matched_v) == before:
+            break
+    guesses = slice(len(known[0]), None)
+    right = int(np.count_nonzero(true_entry[matched_v[guesses]] == matched_a[guesses]))
+    targets = int(np.count_nonzero(true_entry >= 0)) - len(known[0])
+    return AttackOutcome(right, targets, len(matched_v) - len(known[0]))
+
+
+def _number_nodes(values: Words) -> Rows:
+    """A number from 1 for each (column, value); 0 for null."""
+    nodes = np.zeros(values.shape, np.intp)
+    first = 1
+    for column in range(values.shape[1]):
+        present = values[:, column] != 0
+        distinct, inverse = np.unique(values[present, column], return_inverse=True)
+        nodes[present, column] = first + inverse.reshape(-1)
+        first += len(distinct)
+    return nodes
+
+
+def _incidence(nodes: Rows, width: int) -> sparse.csr_array:
+    """Records by nodes, 1.0 where they are tied; node 0 (null, not understood) is left out."""
+    rows, columns = np.nonzero(nodes)
+    ones = np.ones(len(rows), np.float32)
+    return sparse.csr_array((ones, (rows, nodes[rows, columns])), shape=(len(nodes), width))
+
+
+def _node_weights(of_attacker: sparse.csr_array) -> npt.NDArray[np.float32]:
+    """What agreement on a node says: the logarithm of how many people it excludes."""
+    sizes = np.asarray(of_attacker.sum(axis=0)).reshape(-1)
+    weight = np.log(of_attacker.shape[0] / np.maximum(sizes, 1)).astype(np.float32)
+    return np.where(sizes > LARGEST_BLOCK, np.float32(0), weight)
+
+
+def _vote_meanings(nodes_v: Rows, nodes_a: Rows, matched_v: Rows, matched_a: Rows) -> Rows:
+    """For each of the victim's nodes the attacker's node that most matched records say it is, else 0."""
+    left, right = nodes_v[matched_v].reshape(-1), nodes_a[matched_a].reshape(-1)
+    valid = (left > 0) & (right > 0)
+    pairs, votes = np.unique(np.stack([left[valid], right[valid]], axis=1), axis=0, return_counts=True)
+    meaning = np.zeros(int(nodes_v.max(initial=0)) + 1, np.intp)
+    for_best = np.argsort(votes, kind="stable")  # the most votes are written last
+    meaning[pairs[for_best, 0]] = pairs[for_best, 1]
+    return meaning
+
+
+def _mutual_best(
+    understood: sparse.csr_array, of_attacker: sparse.csr_array, weight: npt.NDArray[np.float32]
+) -> tuple[Rows, Rows]:
+    """Records that share at least two understood nodes and are each other's single best by weight."""
+    useful = sparse.diags_array((weight > 0).astype(np.float32))
+    shared = (understood @ useful @ of_attacker.T).tocoo()
+    score = (understood @ sparse.diags_array(weight) @ of_attacker.T).tocoo()
+    counts = sparse.csr_array(shared)
+    enough = np.asarray(counts[score.row, score.col]).reshape(-1) >= MIN_SHARED_TOKENS
+    rows, columns, scores = score.row[enough], score.col[enough], score.data[enough]
+    is_best = _single_best(rows, scores, score.shape[0]) & _single_best(columns, scores, score.shape[1])
+    return rows[is_best].astype(np.intp), columns[is_best].astype(np.intp)
+
+
+def _single_best(
+    group: npt.NDArray[np.int32], scores: npt.NDArray[np.float32], groups: int
+) -> npt.NDArray[np.bool_]:
+    """Which entries exceed all others of their group."""
+    best = np.full(groups, -np.inf, np.float32)
+    np.maximum.at(best, group, scores)
+    at_best = scores == best[group]
+    ties = np.bincount(group[at_best], minlength=groups)
+    return np.asarray(at_best & (ties[group] == 1))
