@@ -91,6 +91,8 @@ def collect_figures(world: DemoWorld, night: date) -> dict[str, Any]:
             "closed": run.links_closed,
             "kept": run.links_kept,
         },
+        "scores": summary["scores"],
+        "model": summary["model"],
         "quality": link_quality(world, protocol, run.run_id),
         "answer": answer_beside_truth(world, protocol.project, period),
         "answer_period": [day.isoformat() for day in period],

@@ -58,6 +58,10 @@ def _links_table(figures: dict[str, Any]) -> Table:
     table.add_row("reduction ratio", f"{candidates['reduction_ratio']:.6f}")
     table.add_row("links: match", f"{links['match']:,}")
     table.add_row("links: possible match", f"{links['possible_match']:,}")
+    scores, model = figures["scores"], figures["model"]
+    table.add_row("the night's own estimate of the matches' precision", f"{scores['expected_precision']:.4f}")
+    table.add_row("the night's own estimate of their recall among links", f"{scores['expected_recall']:.4f}")
+    table.add_row("the night's own estimate of all true pairs", f"{model['expected_matches']:,}")
     for name, label in (("matches", "matches"), ("matches_and_possible", "with possible matches")):
         q = quality[name]
         table.add_row(

@@ -147,22 +147,27 @@ class ProtocolEdge:
     def leaving_columns(self) -> tuple[LeavingColumn, ...]:
         """As in the wire format."""
         protocol = self.rules.protocol
-        used = ", ".join(spec.name for spec in protocol.fields if spec.bits)
-        blocking = ", ".join(protocol.pass_names)
+        tokens = len(protocol.blocking.passes) + len(protocol.evidence.tokens)
+        bands = f"one of {len(protocol.evidence.rarity_edges) + 1} bands a field, or missing"
         return (
             LeavingColumn("record_pseudonym", "16 bytes", "names the row under the site's own key"),
             LeavingColumn(
-                "filter", f"{protocol.filter.bits} bits", f"one keyed Bloom filter a row, of {used}"
+                "tokens", f"{tokens} keyed 64-bit numbers", "each of two or more fields together, or missing"
             ),
-            LeavingColumn(
-                "blocking values", f"{len(protocol.pass_names)} keyed 64-bit numbers", f"of {blocking}"
+            *(
+                LeavingColumn(
+                    f"filter_{g.name}", f"{g.diffused_bits} bits", f"diffused, of {', '.join(g.fields)}"
+                )
+                for g in protocol.evidence.filters
             ),
+            LeavingColumn("rarity", bands, "how common the row's value is, not the value"),
+            LeavingColumn("sex", "1 byte", "as normalised, readable"),
         )
 
     def source_columns(self) -> tuple[SourceColumn, ...]:
         """What happens to each column."""
         names = dict(zip(self.rules.fields, self.columns().names, strict=True))
-        use = "hashed into the filter or the blocking values under the linkage key"
+        use = "hashed into tokens or filters under the linkage key; its rarity leaves as a band"
         return (
             SourceColumn(names["source_id"], "hashed into the record pseudonym under the site key"),
             *(SourceColumn(names[f], use, self.missing.get(f)) for f in self.rules.protocol.field_names),

@@ -35,6 +35,7 @@ _EXPECTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "greater_than": lambda limits: f"more than {limits['gt']}",
     "greater_than_equal": lambda limits: f"at least {limits['ge']}",
     "int_type": lambda _: "a whole number",
+    "less_than": lambda limits: f"less than {limits['lt']}",
     "less_than_equal": lambda limits: f"at most {limits['le']}",
     "literal_error": lambda choice: f"{choice['expected']}",
     "model_attributes_type": lambda _: "a table",

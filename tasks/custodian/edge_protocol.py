@@ -9,16 +9,16 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from linkage_core.custodian.encode_records import RecordEncoder, encode_batch, filter_statistics
+from linkage_core.custodian.encode_records import RecordEncoder, encode_records
 from linkage_core.custodian.field_rules import RowVerdicts, accepted_rows, check_rows, reject_seen_ids
 from linkage_core.custodian.normalise import normalise_batch
 from linkage_core.custodian.source_format import SourceFormat
-from linkage_core.protocol.encoded_records import concat_records, empty_records, sort_by_pseudonym
 from linkage_core.protocol.linkage_protocol import REQUIRED_FIELDS, LinkageProtocol
 from linkage_core.protocol.wire_format import write_part
 from tasks.custodian.edge_input import Columns, People
 from tasks.custodian.edge_progress import Progress
 from tasks.custodian.edge_schema import EdgeCounts
+from tasks.custodian.encode import no_rows
 from tasks.custodian.output_files import DigestedFile
 from tasks.custodian.reasons_file import ReasonsFile, breaches_of
 from tasks.custodian.source_rows import SourceBatch
@@ -55,9 +55,12 @@ def encode_protocol_file(
     reasons: ReasonsFile,
     tell: Progress,
 ) -> tuple[EdgeCounts, dict[str, int]]:
-    """Write one part in the wire format, shuffled by pseudonym; the counts, and missing values by field."""
+    """Write one part in the wire format, shuffled by pseudonym; the counts, and missing values by field.
+
+    All normalised rows are held at once, since rarity bands need them.
+    """
     protocol = rules.protocol
-    parts = [empty_records(protocol.filter_words, len(protocol.pass_names))]
+    parts = [no_rows(protocol)]
     missing: Counter[str] = Counter()
     seen: set[bytes] = set()
     read = 0
@@ -68,12 +71,13 @@ def encode_protocol_file(
             accepted_rows(records, verdicts), protocol, rules.source_format, rules.as_of
         )
         missing.update(normalised.missing)
-        parts.append(encode_batch(normalised, encoder))
+        parts.append(normalised.records)
         read += len(batch.row_numbers) + len(batch.misfits)
         tell(read, batch.bytes_read)
-    encoded = sort_by_pseudonym(concat_records(parts))
+    encoded, aggregates = encode_records(pa.concat_batches(parts), encoder)
+    fill = float(np.mean(aggregates.filter_fill))
     output.write(write_part(encoded, protocol))
-    return EdgeCounts(read, len(encoded), filter_statistics(encoded).fill_mean), dict(missing)
+    return EdgeCounts(read, len(encoded), fill), dict(missing)
 
 
 def check_protocol_people(

@@ -35,15 +35,15 @@ def encode_identifiers(normalised: NormalisedIdentifiers, site: CustodianSite) -
     protocol about 4 kB a record at the peak.
     """
     keys = derive_custodian_keys(site.linkage_key, site.protocol)
-    rows = _in_one_batch(normalised, site.protocol)
+    rows = pa.concat_batches([no_rows(site.protocol), *normalised.rows])
     records, aggregates = encode_records(rows, RecordEncoder(site.protocol, keys, site.site_key))
     normalised.rows.discard()
     announce(f"records encoded: {len(records)}")
     return EncodedDelivery(records, aggregates, keys.key_check_value, normalised)
 
 
-def _in_one_batch(normalised: NormalisedIdentifiers, protocol: LinkageProtocol) -> pa.RecordBatch:
-    empty = pa.RecordBatch.from_pydict(
+def no_rows(protocol: LinkageProtocol) -> pa.RecordBatch:
+    """A normalised batch without rows, so that batches can be joined even when there are none."""
+    return pa.RecordBatch.from_pydict(
         {name: pa.array([], pa.utf8()) for name in (SOURCE_ID, *protocol.field_names)}
     )
-    return pa.concat_batches([*normalised.rows] or [empty])

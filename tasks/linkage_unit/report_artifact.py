@@ -58,6 +58,8 @@ def _overview(summary: Mapping[str, Any]) -> str:
         ("As of", summary.get("as_of")),
         ("Matches", suppress_small(links.get("match"))),
         ("Possible matches", suppress_small(links.get("possible_match"))),
+        ("Expected precision", ratio(summary.get("scores", {}).get("expected_precision"))),
+        ("Matches expected in all", suppress_small(summary.get("model", {}).get("expected_matches"))),
         ("Pairs compared", suppress_small(candidates.get("pairs"))),
         ("Spared by blocking", ratio(candidates.get("reduction_ratio"))),
         ("Protocol fingerprint", summary.get("protocol_fingerprint")),

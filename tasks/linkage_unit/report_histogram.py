@@ -1,4 +1,4 @@
-"""The histogram of scores, with both thresholds on its axis.
+"""The histogram of the links' probabilities, with both thresholds on its axis.
 
 Zone: linkage unit. Geometry only. No bar's height tells one count under ten from another.
 """
@@ -82,7 +82,7 @@ def _bars(data: Histogram, axes: _Axes) -> list[Markup]:
     for (low, high), count in zip(pairwise(data.edges), data.counts, strict=True):
         if count:
             top, left = axes.y(drawn_count(count)), axes.x(low)
-            words = f"{low:.2f} to {high:.2f}: {suppress_small(count)} pairs"
+            words = f"{low:.2f} to {high:.2f}: {suppress_small(count)} links"
             width = max(axes.x(high) - left - 1, 0.5)
             bars.append(
                 rect(_bar_kind(low, high, data), left + 0.5, top, width, axes.bottom - top, title=words)
@@ -98,7 +98,7 @@ def _bar_kind(low: float, high: float, data: Histogram) -> str:
 
 
 def _count_axis(axes: _Axes) -> list[Markup]:
-    parts = [text(0, 14, "Pairs (log scale)", "axis", "start")]
+    parts = [text(0, 14, "Links (log scale)", "axis", "start")]
     for power in range(1, int(axes.decades) + 1):
         y = axes.y(10**power)
         parts.append(line("grid", axes.left, y, axes.right, y))
@@ -121,7 +121,7 @@ def _score_axis(axes: _Axes) -> list[Markup]:
     return [
         line("axis-line", axes.left, axes.bottom, axes.right, axes.bottom),
         *ticks,
-        text(middle, axes.bottom + 38, "Score (Dice similarity of two encodings)", "axis", "middle"),
+        text(middle, axes.bottom + 38, "Probability that the link is true", "axis", "middle"),
     ]
 
 
@@ -141,7 +141,7 @@ def _describe(data: Histogram) -> str:
     tallest = max(range(len(data.counts)), key=data.counts.__getitem__)
     low, high = data.edges[tallest], data.edges[tallest + 1]
     return (
-        f"Pairs compared, by score from {data.edges[0]:.2f} to {data.edges[-1]:.2f}. "
-        f"The fullest bar, {low:.2f} to {high:.2f}, holds {suppress_small(data.counts[tallest])} pairs. "
+        f"One-to-one links, by probability from {data.edges[0]:.2f} to {data.edges[-1]:.2f}. "
+        f"The fullest bar, {low:.2f} to {high:.2f}, holds {suppress_small(data.counts[tallest])} links. "
         f"Possible matches from {data.possible_threshold:.2f}, matches from {data.match_threshold:.2f}."
     )

@@ -96,6 +96,8 @@ def _key_figures(summary: Mapping[str, Any], results: list[bool]) -> list[tuple[
     return [
         ("matches", suppress_small(links.get("match"))),
         ("possible matches", suppress_small(links.get("possible_match"))),
+        ("expected precision of the matches", ratio(summary.get("scores", {}).get("expected_precision"))),
+        ("matches expected in all", suppress_small(summary.get("model", {}).get("expected_matches"))),
         ("pairs compared", suppress_small(candidates.get("pairs"))),
         ("of all pairs spared by blocking", ratio(candidates.get("reduction_ratio"))),
         ("data checks passed", passed),

@@ -69,7 +69,9 @@ def test_altered_foreign_and_mismatching_deliveries_are_refused_until_they_are_m
     # Other protocol at the pharmacy, the right key: made anew, and refused for another reason.
     protocol = night_world.root / "other_protocol.toml"
     protocol.write_text(
-        (night_world.root / "linkage_protocol.toml").read_text().replace("bits = 130", "bits = 131")
+        (night_world.root / "linkage_protocol.toml")
+        .read_text()
+        .replace("field_bits = 200", "field_bits = 201")
     )
     protocol.chmod(0o644)
     with night_world.changed_settings("pharmacy", ("linkage_protocol.toml", protocol.name)):

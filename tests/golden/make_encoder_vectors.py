@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 
-from linkage_core.custodian.encode_records import RecordEncoder, encode_batch
+from linkage_core.custodian.encode_records import RecordEncoder, encode_records
 from linkage_core.custodian.key_derivation import derive_custodian_keys
 from linkage_core.custodian.normalise import normalise_batch
 from linkage_core.custodian.source_format import SourceFormat
@@ -53,27 +54,36 @@ RAW_RECORDS: list[dict[str, str | None]] = [
 
 
 def encoder_vectors() -> dict[str, object]:
-    """What the encoder makes of the records, as JSON: filters and pseudonyms in hexadecimal, bit 0 first."""
+    """What the encoder makes of the records, as JSON: tokens, filters and pseudonyms in hexadecimal, bit 0 first."""
     columns = {name: [record[name] for record in RAW_RECORDS] for name in RAW_RECORDS[0]}
     normalised = normalise_batch(raw_batch(columns), PROTOCOL, SOURCE_FORMAT)
     keys = derive_custodian_keys(LINKAGE_KEY, PROTOCOL)
-    encoded = encode_batch(normalised, RecordEncoder(PROTOCOL, keys, SITE_KEY))
-    records = [
-        {
-            "normalised": row,
-            "record_pseudonym": encoded.record_pseudonyms[i].tobytes().hex(),
-            "filter": encoded.filters[i].astype("<u8").tobytes().hex(),
-            "blocking_values": [f"{int(value):016x}" for value in encoded.blocking_values[i]],
-        }
-        for i, row in enumerate(normalised.records.to_pylist())
-    ]
-    return {
+    encoder = RecordEncoder(PROTOCOL, keys, SITE_KEY)
+    whole, aggregates = encode_records(normalised.records, encoder)
+    in_order = {p.tobytes(): i for i, p in enumerate(whole.record_pseudonyms)}
+    records = []
+    for k, row in enumerate(normalised.records.to_pylist()):
+        alone, _ = encode_records(normalised.records.slice(k, 1), encoder)
+        i = in_order[alone.record_pseudonyms[0].tobytes()]
+        records.append(
+            {
+                "normalised": row,
+                "record_pseudonym": whole.record_pseudonyms[i].tobytes().hex(),
+                "tokens": [f"{int(value):016x}" for value in whole.evidence.tokens[i]],
+                "filters": [f[i].astype("<u8").tobytes().hex() for f in whole.evidence.group_filters],
+                "rarity": whole.evidence.rarity[i].tolist(),
+                "sex": int(whole.evidence.sex[i]),
+            }
+        )
+    vectors = {
         "protocol_fingerprint": protocol_fingerprint(PROTOCOL),
         "key_check_value": keys.key_check_value.hex(),
-        "filter_keys": {name: key.hex() for name, key in keys.filter_keys.items()},
-        "blocking_keys": {name: key.hex() for name, key in keys.blocking_keys.items()},
+        "token_keys": {name: key.hex() for name, key in keys.tokens.items()},
+        "diffusion_keys": {name: group.diffusion.hex() for name, group in keys.groups.items()},
+        "aggregates": asdict(aggregates),
         "records": records,
     }
+    return dict(json.loads(json.dumps(vectors)))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ def events() -> list[str]:
         protocol_fingerprint=protocol_fingerprint(tiny_protocol()),
         key_epoch="2026-test",
         key_check_value="0123456789abcdef",
+        target_precision=0.99,
+        expected_precision=0.9925,
         match_threshold=0.8,
         possible_threshold=0.725,
         code_version="0.1.0",
@@ -65,8 +67,10 @@ def computed_vectors() -> dict[str, object]:
         "chain_hashes": chain_hashes(),
         "records": {
             "record_pseudonyms": [value.tobytes().hex() for value in records.record_pseudonyms],
-            "filters": [[int(word) for word in row] for row in records.filters],
-            "blocking_values": [[int(value) for value in row] for row in records.blocking_values],
+            "tokens": records.evidence.tokens.tolist(),
+            "group_filters": [filters.tolist() for filters in records.evidence.group_filters],
+            "rarity": records.evidence.rarity.tolist(),
+            "sex": records.evidence.sex.tolist(),
         },
     }
 

@@ -3,7 +3,7 @@
 import json
 
 from tests.golden.make_encoder_vectors import LINKAGE_KEY, PROTOCOL, SITE_KEY, VECTORS_FILE, encoder_vectors
-from tests.reference.slow_encoder import protocol_key, slow_blocking_value, slow_filter, slow_pseudonym
+from tests.reference.slow_encoder import protocol_key, slow_filter, slow_pseudonym, slow_tokens
 
 
 def test_the_encoder_gives_the_stored_vectors() -> None:
@@ -15,11 +15,11 @@ def test_the_slow_twin_gives_the_stored_vectors_from_the_normalised_records() ->
     assert stored["key_check_value"] == protocol_key(LINKAGE_KEY, PROTOCOL, "key-check", "", 8).hex()
     for record in stored["records"]:
         row = record["normalised"]
-        bits = slow_filter(row, PROTOCOL, LINKAGE_KEY)
-        assert record["filter"] == bits.to_bytes(PROTOCOL.filter.bits // 8, "little").hex()
-        assert record["blocking_values"] == [
-            f"{slow_blocking_value(row, blocking_pass, PROTOCOL, LINKAGE_KEY):016x}"
-            for blocking_pass in PROTOCOL.blocking.passes
+        assert record["filters"] == [
+            slow_filter(row, group, PROTOCOL, LINKAGE_KEY).to_bytes(group.diffused_bits // 8, "little").hex()
+            for group in PROTOCOL.evidence.filters
         ]
+        assert record["tokens"] == [f"{value:016x}" for value in slow_tokens(row, PROTOCOL, LINKAGE_KEY)]
+        assert [band > 0 for band in record["rarity"]] == [bool(row[f]) for f in PROTOCOL.field_names]
         pseudonym = slow_pseudonym(SITE_KEY, row["source_id"], PROTOCOL.project, PROTOCOL.key_epoch)
         assert record["record_pseudonym"] == pseudonym.hex()

@@ -22,7 +22,7 @@ from linkage_core.linkage_unit.link_probabilities import (
 )
 from linkage_core.linkage_unit.match_model import compete
 from linkage_core.protocol.encoded_evidence import EncodedEvidence
-from linkage_core.protocol.evidence_spec import CORE_FIELDS, IMPLIED_CODES, default_evidence
+from linkage_core.protocol.evidence_spec import CORE_FIELDS, IMPLIED_CODES
 from linkage_core.protocol.linkage_protocol import FieldSpec
 from tests.reference.evidence_reference import (
     slow_compete,
@@ -32,10 +32,11 @@ from tests.reference.evidence_reference import (
     slow_level,
     slow_q_gram_differences,
 )
+from tests.reference.evidence_specs import evidence_over
 
 PATIENT = settings(deadline=None, max_examples=40)  # the first example compiles
 FIELDS = ("given_name", "middle_name", "family_name", "birth_date", "sex", "street", "postcode")
-SPEC = default_evidence(FIELDS)
+SPEC = evidence_over(FIELDS)
 
 
 @PATIENT
@@ -61,7 +62,7 @@ def test_diffusion_is_linear_and_its_rows_distinct(seed):
 @given(st.lists(st.text("abc", min_size=1, max_size=6), min_size=1, max_size=8))
 def test_q_gram_differences_agree_with_sets(texts):
     values = pa.array(sorted(set(texts)))
-    spec = FieldSpec(name="family_name", kind="name", bits=1)
+    spec = FieldSpec(name="family_name", kind="name")
     column = FieldColumn(np.arange(len(values)), values)
     q = value_q_grams(values, spec)
     sets = [set(q.tokens[q.gram_ids[q.starts[v] : q.starts[v + 1]]].tolist()) for v in range(len(values))]

@@ -10,9 +10,10 @@ import hashlib
 import hmac
 
 from linkage_core.protocol.linkage_protocol import (
-    BlockingPass,
     FieldSpec,
+    FilterGroup,
     LinkageProtocol,
+    Parts,
     protocol_fingerprint,
 )
 
@@ -70,21 +71,44 @@ def token_positions(key: bytes, token: int, count: int, filter_bits: int) -> lis
     return [int.from_bytes(stream[2 * i : 2 * i + 2], "little") % filter_bits for i in range(count)]
 
 
-def slow_filter(record: Record, protocol: LinkageProtocol, linkage_key: bytes) -> int:
-    """The record's Bloom filter as one integer: bit i is bit i."""
+def slow_plain_filter(
+    record: Record, group: FilterGroup, protocol: LinkageProtocol, linkage_key: bytes
+) -> int | None:
+    """A group's filter before diffusion as one integer, bit i is bit i; None when a field is missing."""
     bits = 0
-    for spec in protocol.fields:
-        value = record.get(spec.name)
+    for name in group.fields:
+        value = record.get(name)
         if not value:
-            continue
-        key = protocol_key(linkage_key, protocol, "filter", spec.name)
-        tokens = q_gram_tokens(value, spec)
+            return None
+        key = protocol_key(linkage_key, protocol, "filter", f"{group.name}/{name}")
+        tokens = q_gram_tokens(value, protocol.field(name))
         for rank, token in enumerate(tokens):
-            share = spec.bits // len(tokens) + (1 if rank < spec.bits % len(tokens) else 0)
-            share = min(share, protocol.filter.max_bits_per_q_gram)
-            for position in token_positions(key, token, share, protocol.filter.bits):
+            share = group.field_bits // len(tokens) + (1 if rank < group.field_bits % len(tokens) else 0)
+            for position in token_positions(key, token, min(share, group.bits_per_q_gram), group.bits):
                 bits |= 1 << position
     return bits
+
+
+def slow_filter(record: Record, group: FilterGroup, protocol: LinkageProtocol, linkage_key: bytes) -> int:
+    """A group's diffused filter; 0 when a field is missing."""
+    plain = slow_plain_filter(record, group, protocol, linkage_key)
+    if plain is None:
+        return 0
+    key = protocol_key(linkage_key, protocol, "diffusion", group.name)
+    out = 0
+    for m in range(group.diffused_bits):
+        positions: list[int] = []
+        counter = 0
+        while len(positions) < group.terms:
+            message = m.to_bytes(4, "little") + counter.to_bytes(4, "little")
+            digest = hmac.digest(key, message, "sha256")
+            for i in range(0, 32, 2):
+                position = int.from_bytes(digest[i : i + 2], "little") % group.bits
+                if position not in positions and len(positions) < group.terms:
+                    positions.append(position)
+            counter += 1
+        out |= (sum(plain >> position & 1 for position in positions) % 2) << m
+    return out
 
 
 def slow_soundex(name: str) -> str | None:
@@ -116,9 +140,12 @@ def slow_code(value: str, code: str) -> str | None:
         return value[-3:]
     if code == "house_number":
         return _slow_house_number(value)
+    if code == "street_start":
+        return _slow_street_start(value)
     year, month, day = value[:4], value[4:6], value[6:8]
     return {
         "year": year,
+        "decade": year[:3],
         "year_month": year + month,
         "month_day": month + day,
         "year_digit_month_day": year[3] + month + day,
@@ -134,19 +161,71 @@ def _slow_house_number(street: str) -> str | None:
     return None
 
 
-def slow_blocking_value(
-    record: Record, blocking_pass: BlockingPass, protocol: LinkageProtocol, linkage_key: bytes
-) -> int:
-    """One pass's keyed value; 0 when a part is missing."""
-    message = b""
-    for part in blocking_pass.parts:
-        value = record.get(part.field)
-        taken = slow_code(value, part.code) if value else None
+_STREET_WORDS = [
+    "n",
+    "s",
+    "e",
+    "w",
+    "ne",
+    "nw",
+    "se",
+    "sw",
+    "st",
+    "ave",
+    "rd",
+    "dr",
+    "ln",
+    "ct",
+    "pl",
+    "blvd",
+    "sq",
+    "ter",
+    "terr",
+    "trl",
+    "pkwy",
+    "hwy",
+    "cir",
+    "cct",
+    "cres",
+    "cl",
+    "gr",
+    "way",
+    "apt",
+    "ste",
+]
+
+
+def _slow_street_start(street: str) -> str | None:
+    kept = [word for word in street.split(" ") if word.isalpha() and word not in _STREET_WORDS]
+    return "".join(kept)[:4] or None
+
+
+def slow_part(record: Record, field: str, code: str) -> str | None:
+    """What a part takes from a record; both names together are sorted, a line each."""
+    if field == "names":
+        both = [slow_part(record, name, code) for name in ("given_name", "family_name")]
+        return None if None in both else "\n".join(sorted(text for text in both if text is not None))
+    value = record.get(field)
+    return slow_code(value, code) if value else None
+
+
+def slow_token(record: Record, parts: Parts, protocol: LinkageProtocol, linkage_key: bytes) -> int:
+    """A pass's or token's keyed value; 0 when a part is missing."""
+    message, words = b"", []
+    for part in parts:
+        taken = slow_part(record, part.field, part.code)
         if taken is None:
             return 0
         message += len(taken).to_bytes(2, "little") + taken.encode("ascii")
-    key = protocol_key(linkage_key, protocol, "blocking", blocking_pass.name)
+        words.append(part.field if part.code == "exact" else f"{part.field}:{part.code}")
+    key = protocol_key(linkage_key, protocol, "token", "+".join(words))
     return int.from_bytes(hmac.digest(key, message, "sha256")[:8], "little") or 1
+
+
+def slow_tokens(record: Record, protocol: LinkageProtocol, linkage_key: bytes) -> list[int]:
+    """All of a record's: the passes' first."""
+    passes = [blocking_pass.parts for blocking_pass in protocol.blocking.passes]
+    return [slow_token(record, p, protocol, linkage_key) for p in [*passes, *protocol.evidence.tokens]]
 
 
 def slow_pseudonym(site_key: bytes, source_id: str, project: str, epoch: str) -> bytes:

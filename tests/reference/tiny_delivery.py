@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from linkage_core.protocol.delivery_manifest import DeliveryManifest, ExpectationCount, describe_part
+from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates, FieldAggregate
 from linkage_core.protocol.encoded_records import PSEUDONYM_DTYPE, EncodedRecords
+from linkage_core.protocol.evidence_spec import evidence_of
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, parse_protocol, protocol_fingerprint
 from linkage_core.protocol.wire_format import write_part
 
@@ -34,25 +36,41 @@ def tiny_protocol() -> LinkageProtocol:
 
 
 def some_records(rows: int, seed: int = 7, protocol: LinkageProtocol | None = None) -> EncodedRecords:
-    """Random records; about one blocking value in four is missing."""
-    agreed = protocol or tiny_protocol()
+    """Random records; about one token in four is missing."""
+    spec = evidence_of(protocol or tiny_protocol())
     draws = np.random.default_rng(seed)
-    shape = (rows, len(agreed.pass_names))
-    values = draws.integers(1, 2**64, shape, dtype=np.uint64) * (draws.random(shape) < 0.75)
-    return EncodedRecords(
-        np.frombuffer(draws.bytes(16 * rows), PSEUDONYM_DTYPE),
-        draws.integers(0, 2**64, (rows, agreed.filter_words), dtype=np.uint64),
-        values.astype(np.uint64),
+    shape = (rows, len(spec.tokens))
+    tokens = draws.integers(1, 2**64, shape, dtype=np.uint64) * (draws.random(shape) < 0.75)
+    filters = [draws.integers(0, 2**64, (rows, g.diffused_bits // 64), dtype=np.uint64) for g in spec.groups]
+    evidence = EncodedEvidence(
+        tokens.astype(np.uint64),
+        tuple(filters),
+        draws.integers(0, 4, (rows, len(spec.fields)), dtype=np.uint8),
+        draws.integers(0, 4, rows, dtype=np.uint8),
     )
+    return EncodedRecords(np.frombuffer(draws.bytes(16 * rows), PSEUDONYM_DTYPE), evidence)
+
+
+def some_aggregates(records: int, protocol: LinkageProtocol | None = None) -> EvidenceAggregates:
+    """Rates of the right sizes."""
+    spec = evidence_of(protocol or tiny_protocol())
+    fields = []
+    for name in spec.fields:
+        levels = len(spec.level_names(name))
+        fields.append(FieldAggregate((1 / levels,) * levels, (0.125,) * (len(spec.rarity_edges) + 1)))
+    return EvidenceAggregates(records, tuple(fields), (0.5,) * len(spec.groups))
 
 
 def same_records(first: EncodedRecords, second: EncodedRecords) -> bool:
-    """Whether all three arrays agree to the bit, in the same order."""
-    return (
-        first.record_pseudonyms.tobytes() == second.record_pseudonyms.tobytes()
-        and np.array_equal(first.filters, second.filters)
-        and np.array_equal(first.blocking_values, second.blocking_values)
-    )
+    """Whether all arrays agree to the bit, in the same order."""
+    return [a.tobytes() for a in arrays_of(first)] == [a.tobytes() for a in arrays_of(second)]
+
+
+def arrays_of(records: EncodedRecords) -> list[np.ndarray]:
+    evidence = records.evidence
+    return [
+        records.record_pseudonyms, evidence.tokens, *evidence.group_filters, evidence.rarity, evidence.sex
+    ]  # fmt: skip
 
 
 def parquet_bytes(table: pa.Table, **options: object) -> bytes:
@@ -92,7 +110,8 @@ def tiny_manifest(**changes: object) -> DeliveryManifest:
             ),
         ),
     }
-    return DeliveryManifest.model_validate({**entries, **changes})
+    given = {**entries, **changes}
+    return DeliveryManifest.model_validate({"aggregates": some_aggregates(3), **given})
 
 
 def tiny_part(rows: int = 3) -> bytes:

@@ -15,8 +15,10 @@ from linkage_core.protocol.linkage_protocol import parse_protocol
 GOOD = (Path(__file__).parents[2] / "deployments" / "linkage_protocol.toml").read_text(encoding="utf-8")
 
 PASS_TWO = 'parts = ["given_name:prefix1", "birth_date:year_digit_month_day"]'
-PASS_LAST = 'parts = ["email:exact", "birth_date:year"]'
-GIVEN = 'name = "given_name"\nkind = "name"\nbits = 110'
+PASS_LAST = 'parts = ["birth_date", "email"]'
+GIVEN = 'name = "given_name"\nkind = "name"'
+TOKEN = '["given_name", "family_name"],'
+GROUP = 'fields = ["given_name", "family_name"]'
 DIGITS = "9" * 5000
 
 # fmt: off
@@ -24,7 +26,7 @@ MISTAKES: list[tuple[str, str, str, str]] = [
     # One mistake a line: what was done, a text in the file, what replaces it, what the message says
     # the file as a whole
     ("not TOML", "version = 1", "version 1", "found text that is not TOML: Expected '=' after a key"),
-    ("a table twice", "[decision]", "[filter]", "found text that is not TOML: Cannot declare"),
+    ("a table twice", "[decision]", "[evidence]", "found text that is not TOML: Cannot declare"),
     ("an entry twice", "version = 1", "version = 1\nversion = 2", "Cannot overwrite a value"),
     ("nested too deep", "version = 1", "version = " + "[" * 5000, "lists or tables nested too deeply"),
     ("an endless number", "version = 1", f"version = {DIGITS}", "found a number too long to read"),
@@ -53,22 +55,11 @@ MISTAKES: list[tuple[str, str, str, str]] = [
     ("a custodian a number", '["hospital", "pharmacy"]', '["gp", 3]', "custodians[2] = 3; expected a text in quotes"),
     ("a misspelt entry", "key_epoch", "key_epok", "unknown entry key_epok (did you mean key_epoch?); expected one of"),
     ("a strange entry", "version = 1\nkey", "'O x' = 1\nversion = 1\nkey", "the unknown entry 'O x'; expected one of"),
-    # the filter
-    ("an odd filter length", "bits = 1024", "bits = 1000", "found 1000 in filter.bits; expected one of 256, 512"),
-    ("filter length a text", "bits = 1024", 'bits = "1024"', "filter.bits = '1024'; expected a whole number"),
-    ("q-gram bits zero", "q_gram = 40", "q_gram = 0", "filter.max_bits_per_q_gram = 0; expected at least 1"),
-    ("q-gram bits too many", "q_gram = 40", "q_gram = 65", "max_bits_per_q_gram = 65; expected at most 64"),
-    ("unknown filter entry", "bits = 1024", "bits = 1024\nhash = 3", "unknown entry filter.hash; expected one of bits"),
-    ("filter a number", "[filter]\nbits = 1024\nmax_bits_per_q_gram = 40", "filter = 1024", "filter = 1024; expected a table"),
     # the fields
-    ("a field without bits", GIVEN, GIVEN.replace("bits = 110", ""), "found no entry fields.given_name.bits"),
+    ("bits of a field", GIVEN, GIVEN + "\nbits = 110", "the unknown entry fields.given_name.bits; expected one of name"),
     ("a field without kind", GIVEN, GIVEN.replace('kind = "name"', ""), "found no entry fields.given_name.kind"),
-    ("a field without name", GIVEN, 'kind = "name"\nbits = 110', "found no entry fields[1].name"),
-    ("misspelt bits", GIVEN, GIVEN.replace("bits", "bit"), "fields.given_name.bit (did you mean bits?)"),
+    ("a field without name", GIVEN, 'kind = "name"', "found no entry fields[1].name"),
     ("an unknown kind", 'kind = "sex"', 'kind = "gender"', "fields.sex.kind = 'gender'; expected 'name', 'date'"),
-    ("negative bits", "bits = 130", "bits = -1", "fields.birth_date.bits = -1; expected at least 0"),
-    ("too many bits", "bits = 130", "bits = 1025", "fields.birth_date.bits = 1025; expected at most 1024"),
-    ("an overfull filter", "bits = 130", "bits = 1000", "found fields of 1450 bits together; expected at most filter.bits = 1024"),
     ("q of zero", "q = 1", "q = 0", "fields.sex.q = 0; expected at least 1"),
     ("q too large", "q = 1", "q = 5", "fields.sex.q = 5; expected at most 4"),
     ("a field name in capitals", '"middle_name"', '"Middle"', "fields[2].name = 'Middle'; expected 1 to 40 of a-z"),
@@ -78,9 +69,8 @@ MISTAKES: list[tuple[str, str, str, str]] = [
     ("fields a text", "", "fields = 'all'", "fields = 'all'; expected a list"),
     ("no fields", "", "fields = []", "fields = a list of 0; expected at least 1 item"),
     ("a field a text", "", "fields = ['given_name']", "fields[1] = 'given_name'; expected a table"),
-    ("no bits at all", "bits = ", "bits = 0 # ", "found 0 in filter.bits"),
     # the blocking passes
-    ("a pass of one part", PASS_TWO, 'parts = ["given_name:soundex"]', "digits.parts = a list of 1; expected at least 2"),
+    ("a pass of one part", PASS_TWO, 'parts = ["given_name:soundex"]', "given_initial_birth_digits over a single field; expected two fields"),
     ("parts a text", PASS_TWO, 'parts = "given_name"', "given_initial_birth_digits.parts = 'given_name'; expected a list"),
     ("a part a number", PASS_TWO, 'parts = ["sex", 1]', "given_initial_birth_digits.parts[2] = 1; expected a text such as 'family_name:soundex'"),
     ("parts missing", PASS_TWO, "", "found no entry blocking.passes.given_initial_birth_digits.parts"),
@@ -90,24 +80,53 @@ MISTAKES: list[tuple[str, str, str, str]] = [
     ("no field before it", PASS_TWO, 'parts = ["sex", ":exact"]', "parts[2].field = ':exact'; expected 1 to 40 of a-z"),
     ("an undeclared field", PASS_TWO, 'parts = ["sex", "maiden_name"]', "digits over maiden_name, which is no field"),
     ("Soundex of a date", PASS_TWO, 'parts = ["sex", "birth_date:soundex"]', "soundex of birth_date, a field of kind date"),
+    ("two codes of one field", PASS_TWO, 'parts = ["birth_date:year", "birth_date:month_day"]', "digits over a single field; expected two fields"),
+    ("no parts", PASS_TWO, "parts = []", "given_initial_birth_digits.parts = a list of 0; expected at least 1"),
+    ("a date as a name", PASS_TWO, 'parts = ["names:year"]', "taking year of names, a field of kind name"),
     ("a part twice", PASS_TWO, 'parts = ["sex", "sex:exact"]', "a part twice in the blocking pass given_initial"),
-    ("a pass again", PASS_LAST, PASS_TWO, "given_initial_birth_digits and email_birth_year of the same parts"),
-    ("a pass name twice", '"both_sounds"', '"phone_birth_year"', "the blocking pass phone_birth_year twice"),
-    ("a pass name with a dot", '"both_sounds"', '"both.sounds"', "blocking.passes[3].name = 'both.sounds'"),
+    ("a pass again", PASS_LAST, PASS_TWO, "given_initial_birth_digits and the blocking pass birth_date_email of the same parts"),
+    ("a pass name twice", '"both_sounds"', '"birth_date_phone"', "the blocking pass birth_date_phone twice"),
+    ("a pass name with a dot", '"both_sounds"', '"both.sounds"', "blocking.passes[7].name = 'both.sounds'"),
     ("a misspelt pass entry", PASS_TWO, PASS_TWO.replace("parts", "fields"), "blocking.passes.given_initial_birth_digits.fields"),
     ("no pairs in a block", "max_block_pairs = 2000", "max_block_pairs = 0", "blocking.max_block_pairs = 0; expected at least 1"),
     ("a block over the budget", "50_000_000", "100", "max_block_pairs = 2000 in blocking; expected at most pair_budget = 100"),
     ("a budget of text", "50_000_000", '"many"', "blocking.pair_budget = 'many'; expected a whole number"),
+    # the evidence
+    ("no evidence", "[evidence]", "[blocking.evidence]", "found the unknown entry blocking.evidence"),
+    ("tokens missing", "tokens = [", "token = [", "unknown entry evidence.token (did you mean tokens?)"),
+    ("a token a text", TOKEN, '"given_name",', "evidence.tokens[1] = 'given_name'; expected a list"),
+    ("a token of one field", TOKEN, '["given_name"],', "the evidence token 1 over a single field; expected two"),
+    ("a token of an absent field", TOKEN, '["given_name", "born"],', "the evidence token 1 over born, which is no field"),
+    ("a token of an unknown code", TOKEN, '["given_name", "born:day"],', "the unknown blocking code 'day' in evidence.tokens[1]"),
+    ("a code of another kind", TOKEN, '["given_name:year", "sex"],', "the evidence token 1 taking year of given_name"),
+    ("a token twice", TOKEN, TOKEN + TOKEN, "the evidence token 1 and the evidence token 2 of the same parts"),
+    ("a pass as a token", TOKEN, '["sex", "birth_date"],', "the blocking pass birth_date_sex and the evidence token 1 of the same"),
+    ("a part twice in a token", TOKEN, '["sex", "birth_date", "sex"],', "a part twice in the evidence token 1"),
+    ("edges that fall", "[-1.5, 1.5]", "[1.5, -1.5]", "edges that do not ascend in evidence.rarity_edges"),
+    ("an edge that is no number", "[-1.5, 1.5]", "[nan]", "evidence.rarity_edges[1] = nan; expected"),
+    ("near of nothing", "near_q_grams = 5.0", "near_q_grams = 0.0", "evidence.near_q_grams = 0.0; expected more than 0"),
+    ("a filter of one field", GROUP, 'fields = ["given_name"]', "filters.given_family.fields = a list of 1; expected at least 2"),
+    ("a filter of an absent field", GROUP, 'fields = ["given_name", "born"]', "the evidence filter given_family over born, which"),
+    ("a field twice in a filter", GROUP, 'fields = ["sex", "sex"]', "a field twice in the evidence filter given_family"),
+    ("a filter name twice", '"given_birth"', '"given_family"', "the evidence filter given_family twice"),
+    ("an odd filter length", "bits = 512", "bits = 500", "found 500 in evidence.filters.given_family.bits; expected one of 256"),
+    ("an odd diffused length", "diffused_bits = 2048", "diffused_bits = 2000", "found 2000 in evidence.filters.given_family.diffused_bits"),
+    ("too little diffusion", "terms = 8", "terms = 5", "filters.given_family.terms = 5; expected at least 6"),
+    ("an overfull filter", "field_bits = 200", "field_bits = 300", "found fields of 600 bits together in evidence.filters.given_family"),
+    ("q-gram bits zero", "q_gram = 20", "q_gram = 0", "bits_per_q_gram = 0; expected at least 1"),
+    ("a misspelt filter entry", "terms = 8", "term = 8", "filters.given_family.term (did you mean terms?)"),
     # the decision
-    ("thresholds crossed", "possible = 0.72", "possible = 0.9", "possible = 0.9 in decision; expected at most match = 0.8"),
-    ("a threshold over one", "match = 0.80", "match = 80", "decision.match = 80; expected at most 1"),
-    ("a threshold of zero", "possible = 0.72", "possible = 0.0", "decision.possible = 0.0; expected more than 0"),
-    ("a threshold of text", "match = 0.80", 'match = "high"', "decision.match = 'high'; expected a number"),
-    ("a threshold true", "match = 0.80", "match = true", "decision.match = true; expected a number"),
-    ("a threshold that is no number", "match = 0.80", "match = nan", "decision.match = nan; expected"),
-    ("an endless threshold", "match = 0.80", "match = inf", "decision.match = inf; expected"),
-    ("a threshold missing", "match = 0.80", "", "found no entry decision.match"),
-    ("no decision", "[decision]\nmatch = 0.80\npossible = 0.72", "", "found no entry decision"),
+    ("thresholds crossed", "possible = 0.25", "possible = 0.995", "possible = 0.995 in decision; expected at most target_precision"),
+    ("a target of one", "precision = 0.99", "precision = 1.0", "decision.target_precision = 1.0; expected less than 1"),
+    ("a target below one half", "precision = 0.99", "precision = 0.3", "decision.target_precision = 0.3; expected at least 0.5"),
+    ("a Dice threshold", "possible = 0.25", "possible = 0.25\nmatch = 0.8", "the unknown entry decision.match"),
+    ("a threshold of zero", "possible = 0.25", "possible = 0.0", "decision.possible = 0.0; expected more than 0"),
+    ("a threshold of text", "precision = 0.99", 'precision = "high"', "decision.target_precision = 'high'; expected a number"),
+    ("a threshold true", "precision = 0.99", "precision = true", "decision.target_precision = true; expected a number"),
+    ("a threshold that is no number", "precision = 0.99", "precision = nan", "decision.target_precision = nan; expected"),
+    ("an endless threshold", "precision = 0.99", "precision = inf", "decision.target_precision = inf; expected"),
+    ("a threshold missing", "target_precision = 0.99", "", "found no entry decision.target_precision"),
+    ("no decision", "[decision]\ntarget_precision = 0.99\npossible = 0.25", "", "found no entry decision"),
 ]
 # fmt: on
 
@@ -121,8 +140,8 @@ def _spoil(old: str, new: str) -> str:
     if old:
         assert old in GOOD, "the table above no longer fits the deployed protocol"
         return GOOD.replace(old, new)
-    head, rest = GOOD.split("[filter]", 1)
-    return head + new + "\n[filter]" + re.sub(r"\[\[fields\]\][^\[]*", "", rest)
+    head, rest = GOOD.split("[[fields]]", 1)
+    return head + new + "\n" + re.sub(r"\[\[fields\]\][^\[]*", "", "[[fields]]" + rest)
 
 
 @pytest.mark.parametrize(
@@ -137,9 +156,3 @@ def test_a_mistake_gets_one_clear_sentence(old: str, new: str, phrase: str) -> N
     assert message.startswith("E-PROTOCOL: found ") and "\n" not in message
     assert "Input should" not in message and "Value error" not in message
     assert message.endswith("Correct the linkage protocol file.")
-
-
-def test_no_bits_in_any_field() -> None:
-    head, rest = GOOD.split("[[fields]]", 1)
-    with pytest.raises(ProtocolError, match="found bits = 0 in every field; expected bits for at least one"):
-        parse_protocol(head + "[[fields]]" + re.sub(r"bits = \d+", "bits = 0", rest))

@@ -31,6 +31,8 @@ def night_published(**changes: object) -> NightPublished:
         "protocol_fingerprint": "c" * 64,
         "key_epoch": "2026-test",
         "key_check_value": "0123456789abcdef",
+        "target_precision": 0.99,
+        "expected_precision": 0.9925,
         "match_threshold": 0.8,
         "possible_threshold": 0.725,
         "code_version": "0.1.0",

@@ -1,11 +1,11 @@
-"""What the encoder promises besides its bits: nulls, refusals, statistics, and nothing readable."""
+"""What the encoder promises besides its bits: nulls, refusals, and nothing readable."""
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from linkage_core.custodian.bloom_filters import add_field, position_table
-from linkage_core.custodian.encode_records import RecordEncoder, encode_batch, filter_statistics
+from linkage_core.custodian.encode_records import RecordEncoder, encode_records
 from linkage_core.custodian.key_derivation import derive_custodian_keys
 from linkage_core.custodian.keyed_hashing import hmac_sha256_many
 from linkage_core.custodian.normalise import normalise_batch
@@ -14,42 +14,28 @@ from linkage_core.custodian.record_pseudonyms import record_pseudonyms
 from linkage_core.custodian.source_format import CANONICAL_FORMAT
 from linkage_core.custodian.text_columns import raw_batch
 from linkage_core.errors import NightlinkError
+from linkage_core.protocol.encoded_records import EncodedRecords, blocking_values
+from linkage_core.protocol.evidence_spec import evidence_of
 from tests.golden.make_encoder_vectors import LINKAGE_KEY, PROTOCOL, SITE_KEY
 
 ENCODER = RecordEncoder(PROTOCOL, derive_custodian_keys(LINKAGE_KEY, PROTOCOL), SITE_KEY)
 
 
-def encode(**columns: list[str | bytes | None]):  # noqa: ANN201
-    return encode_batch(normalise_batch(raw_batch(columns), PROTOCOL, CANONICAL_FORMAT), ENCODER)
+def encode(**columns: list[str | bytes | None]) -> EncodedRecords:
+    normalised = normalise_batch(raw_batch(columns), PROTOCOL, CANONICAL_FORMAT)
+    return encode_records(normalised.records, ENCODER)[0]
 
 
-def dice(left: np.ndarray, right: np.ndarray) -> float:
-    common, total = (
-        np.bitwise_count(left & right).sum(),
-        np.bitwise_count(left).sum() + np.bitwise_count(right).sum(),
-    )
-    return float(2 * common / total)
-
-
-def test_a_typo_stays_near_and_another_person_is_far() -> None:
-    encoded = encode(
-        source_id=["1", "2", "3"],
-        given_name=["Catherine", "Katherine", "Robert"],
-        family_name=["O'Shea", "Oshea", "Lindqvist"],
-        birth_date=["19580304", "19580304", "19910712"],
-    )
-    assert dice(encoded.filters[0], encoded.filters[1]) > 0.85
-    assert dice(encoded.filters[0], encoded.filters[2]) < 0.5
-
-
-def test_a_record_without_values_has_an_empty_filter_and_no_blocking_value() -> None:
-    encoded = encode(source_id=["1"], given_name=[None])
-    assert not encoded.filters.any() and not encoded.blocking_values.any()
+def test_a_record_without_values_has_empty_filters_and_no_token() -> None:
+    evidence = encode(source_id=["1"], given_name=[None]).evidence
+    assert not any(filters.any() for filters in evidence.group_filters) and not evidence.tokens.any()
+    assert not evidence.rarity.any() and not evidence.sex.any()
 
 
 def test_a_missing_part_makes_its_passes_null_and_no_others() -> None:
     encoded = encode(source_id=["1"], given_name=["Ann"], family_name=["Lee"], birth_date=[None])
-    present = dict(zip(PROTOCOL.pass_names, encoded.blocking_values[0] != 0, strict=True))
+    values = blocking_values(encoded, evidence_of(PROTOCOL))[0]
+    present = dict(zip(PROTOCOL.pass_names, values != 0, strict=True))
     assert present == {name: name == "soundexes" for name in PROTOCOL.pass_names}
 
 
@@ -60,14 +46,8 @@ def test_a_swapped_date_shares_its_sorted_pass() -> None:
         postcode=["12345", "12345"],
         given_name=["a", "b"],
     )
-    at = PROTOCOL.pass_names.index("sorted_date")
-    assert encoded.blocking_values[0, at] == encoded.blocking_values[1, at] != 0
-
-
-def test_the_same_value_in_two_fields_sets_different_bits() -> None:
-    given = encode(source_id=["1"], given_name=["lee"]).filters
-    middle = encode(source_id=["1"], middle_name=["lee"]).filters
-    assert np.bitwise_count(given & middle).sum() < np.bitwise_count(middle).sum()
+    values = blocking_values(encoded, evidence_of(PROTOCOL))[:, PROTOCOL.pass_names.index("sorted_date")]
+    assert values[0] == values[1] != 0
 
 
 def test_pseudonyms_depend_on_the_site_s_key_project_and_epoch_and_not_on_the_linkage_key() -> None:
@@ -86,18 +66,12 @@ def test_pseudonyms_depend_on_the_site_s_key_project_and_epoch_and_not_on_the_li
     )
 
 
-def test_statistics_of_the_fill() -> None:
-    statistics = filter_statistics(encode(source_id=["1", "2"], given_name=["ann", None]))
-    assert statistics.fill_min == 0.0 < statistics.fill_mean == statistics.fill_max / 2
-    assert filter_statistics(encode(source_id=[])).rows == 0
-
-
 def test_a_row_without_id_and_a_raw_column_are_refused_without_a_value() -> None:
     with pytest.raises(NightlinkError, match="E-INPUT.*1 rows without a source id"):
         encode(source_id=["1", None], given_name=["a", "b"])
     raw = pa.RecordBatch.from_pydict({"source_id": ["1"], "given_name": pa.array([b"zaphod"], pa.binary())})
     with pytest.raises(NightlinkError, match="E-INPUT.*given_name") as caught:
-        encode_batch(raw, ENCODER)
+        encode_records(raw, ENCODER)
     assert "zaphod" not in str(caught.value)
 
 
@@ -132,6 +106,6 @@ def test_a_field_without_a_column_encodes_as_a_field_without_values() -> None:
     whole = normalise_batch(
         raw_batch({"source_id": ["1"], "given_name": ["ann"]}), PROTOCOL, CANONICAL_FORMAT
     ).records
-    part = encode_batch(whole.select(["source_id", "given_name"]), ENCODER)
-    assert np.array_equal(part.filters, encode_batch(whole, ENCODER).filters)
-    assert not part.blocking_values.any()
+    part, _ = encode_records(whole.select(["source_id", "given_name"]), ENCODER)
+    assert np.array_equal(part.evidence.tokens, encode_records(whole, ENCODER)[0].evidence.tokens)
+    assert not part.evidence.tokens.any()

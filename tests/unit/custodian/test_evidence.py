@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from linkage_core.custodian.blocking_keys import street_start
 from linkage_core.custodian.diffusion import diffuse, diffusion_table
-from linkage_core.custodian.encode_evidence import derive_evidence_keys, encode_evidence
+from linkage_core.custodian.encode_evidence import encode_evidence
 from linkage_core.custodian.field_aggregates import agreement_rate, level_rates, swap_rate
-from linkage_core.custodian.field_columns import FieldColumn, field_columns, street_start
+from linkage_core.custodian.field_columns import FieldColumn, field_columns
+from linkage_core.custodian.key_derivation import derive_custodian_keys
 from linkage_core.custodian.rarity_bands import rarity_bands
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.encoded_evidence import check_evidence, concat_evidence, take_evidence
-from linkage_core.protocol.evidence_spec import default_evidence
-from linkage_core.protocol.linkage_protocol import protocol_from_document
+from linkage_core.protocol.evidence_spec import evidence_of
+from tests.reference.evidence_specs import evidence_over, protocol_over
 
 FIELDS = ("given_name", "family_name", "birth_date", "sex", "postcode")
-KINDS = {"birth_date": "date", "sex": "sex", "postcode": "postcode"}
-PROTOCOL = protocol_from_document(
-    {
-        "format": "nightlink-protocol-1",
-        "project": "evidence",
-        "version": 1,
-        "key_epoch": "2026",
-        "normaliser_version": 1,
-        "custodians": ["hospital", "pharmacy"],
-        "fields": [{"name": n, "kind": KINDS.get(n, "name"), "bits": 50} for n in FIELDS],
-        "blocking": {"passes": [{"name": "p", "parts": ["given_name", "family_name"]}]},
-        "decision": {"match": 0.8, "possible": 0.7},
-    }
-)
-SPEC = default_evidence(FIELDS)
+PROTOCOL = protocol_over(FIELDS)
+SPEC = evidence_of(PROTOCOL)
 FIELD_SPECS = {name: PROTOCOL.field(name) for name in FIELDS}
-KEY = bytes(range(1, 33))
+KEY, OTHER_KEY = (sha256(name).digest() for name in (b"one key", b"another key"))
 
 
 def records(**columns):
@@ -51,8 +42,8 @@ PEOPLE = records(
 
 
 def encode(batch, key=KEY, seed=0):
-    keys = derive_evidence_keys(key, PROTOCOL, SPEC)
-    return encode_evidence(batch, SPEC, FIELD_SPECS, keys, seed=seed, random_pairs=2000)
+    keys = derive_custodian_keys(key, PROTOCOL)
+    return encode_evidence(batch, PROTOCOL, keys, seed=seed, random_pairs=2000)
 
 
 def column_of(name):
@@ -90,7 +81,7 @@ def test_evidence_depends_on_the_key_alone_and_on_no_other_row():
     assert all(
         np.array_equal(x[0], y[0]) for x, y in zip(alone.group_filters, whole.group_filters, strict=True)
     )
-    other, _ = encode(PEOPLE, key=bytes(range(2, 34)))
+    other, _ = encode(PEOPLE, key=OTHER_KEY)
     assert not set(other.tokens[0].tolist()) & set(whole.tokens[0].tolist())
 
 
@@ -150,13 +141,13 @@ def test_parts_join_and_rows_are_taken_in_order():
 def test_nothing_shows_an_encoding_or_a_key():
     evidence, _ = encode(PEOPLE)
     assert repr(evidence) == f"EncodedEvidence(4 records, {len(SPEC.tokens)} tokens, 3 filters, 5 fields)"
-    assert KEY.hex() not in repr(derive_evidence_keys(KEY, PROTOCOL, SPEC))
+    assert KEY.hex() not in repr(derive_custodian_keys(KEY, PROTOCOL))
 
 
 def test_wrong_widths_are_refused():
     evidence, _ = encode(PEOPLE)
     with pytest.raises(NightlinkError, match="E-KERNEL-INPUT"):
-        check_evidence(evidence, default_evidence(FIELDS[:3]))
+        check_evidence(evidence, evidence_over(FIELDS[:3]))
 
 
 @pytest.mark.parametrize("sizes", [(100, 128, 4), (128, 100, 4), (128, 128, 0), (64, 64, 17)])

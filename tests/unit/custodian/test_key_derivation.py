@@ -14,12 +14,14 @@ KEYS = derive_custodian_keys(LINKAGE_KEY, PROTOCOL)
 
 
 def all_keys(keys: CustodianKeys) -> list[bytes]:
-    return [*keys.filter_keys.values(), *keys.blocking_keys.values()]
+    groups = keys.groups.values()
+    positions = [key for group in groups for key in group.positions.values()]
+    return [*keys.tokens.values(), *positions, *(group.diffusion for group in groups)]
 
 
 def test_every_use_has_a_key_of_its_own() -> None:
     keys = all_keys(KEYS)
-    assert len(set(keys)) == len(keys) == len(PROTOCOL.fields) + len(PROTOCOL.blocking.passes)
+    assert len(set(keys)) == len(keys) == 12 + (2 + 3) + 2
     assert {len(key) for key in keys} == {32}
     assert len(KEYS.key_check_value) == 8
     assert not any(key.startswith(KEYS.key_check_value) for key in keys)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from linkage_core.errors import NightlinkError
+from linkage_core.linkage_unit.link_decisions import decide
 from linkage_core.linkage_unit.link_table import (
     LinkTable,
     build_link_table,
@@ -31,7 +32,12 @@ def small_table(**changed) -> LinkTable:
         "scores": np.array([1.0, 0.80, 0.74, 0.5]),
         "passes": np.array([0b101, 0b010, 0b111, 0b001], np.uint32),
     }
-    return build_link_table(**{**columns, **changed}, pass_names=PASSES, match=0.8, possible=0.72)
+    columns |= changed
+    return build_link_table(**{"decisions": decisions(columns["scores"]), **columns}, pass_names=PASSES)
+
+
+def decisions(scores: np.ndarray) -> np.ndarray:
+    return decide(scores, scores >= 0.8, possible=0.72)
 
 
 def hand_row(a: int, b: int, *rest) -> tuple:
@@ -66,10 +72,9 @@ def test_the_order_of_pairs_and_scores_within_a_band_leave_no_trace():
         pseudonyms(2**127, 1, 256, 7)[back],
         pseudonyms(10, 20, 30, 40)[back],
         np.array([0.96, 0.84, 0.73, 0.1])[back],
+        decisions(np.array([0.96, 0.84, 0.73, 0.1]))[back],
         np.array([0b101, 0b010, 0b111, 0b001], np.uint32)[back],
         pass_names=PASSES,
-        match=0.8,
-        possible=0.72,
     )
     assert link_table_digest(table) == DIGEST
 

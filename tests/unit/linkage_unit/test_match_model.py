@@ -28,9 +28,11 @@ from linkage_core.linkage_unit.match_model import (
     start_rates,
 )
 from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates, FieldAggregate
-from linkage_core.protocol.evidence_spec import EvidenceSpec, FilterGroup, default_evidence, token
+from linkage_core.protocol.evidence_spec import EvidenceSpec
+from linkage_core.protocol.linkage_protocol import FilterGroup
+from tests.reference.evidence_specs import evidence_over
 
-SPEC = default_evidence(("given_name", "family_name", "birth_date", "sex", "postcode"))
+SPEC = evidence_over(("given_name", "family_name", "birth_date", "sex", "postcode"))
 EXACT_RATES = {"given_name": 0.002, "family_name": 0.001, "birth_date": 0.0001, "sex": 0.5, "postcode": 0.1}
 
 
@@ -169,13 +171,13 @@ def test_pairs_out_of_range_are_refused():
 
 def test_more_atoms_than_a_word_holds_are_refused():
     fields = tuple(f"field{i}" for i in range(70))
-    spec = EvidenceSpec(fields, (token("field0", "field1"),), ())
+    spec = EvidenceSpec(fields, (), 0, (), (-1.5, 1.5), 5.0)
     with pytest.raises(NightlinkError, match="E-KERNEL-INPUT"):
         evidence_masks(spec)
 
 
 def test_near_means_less_than_half_of_the_bits():
-    group = FilterGroup("g", ("given_name", "family_name"))
+    group = FilterGroup(name="g", fields=("given_name", "family_name"))
     assert near_threshold(group, 0.42, 5.0) == pytest.approx(0.43597, abs=1e-4)
     assert near_threshold(group, 0.42, 500.0) == 0.5
 

@@ -2,74 +2,87 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.encoded_records import (
     EncodedRecords,
+    blocking_values,
     concat_records,
     empty_records,
     pseudonym_order,
-    sort_by_pseudonym,
+    take_records,
 )
-from tests.reference.tiny_delivery import same_records, some_records
+from linkage_core.protocol.evidence_spec import evidence_of
+from tests.reference.tiny_delivery import same_records, some_records, tiny_protocol
 
-PSEUDONYMS = np.zeros(2, "V16")
-FILTERS = np.zeros((2, 4), np.uint64)
-BLOCKS = np.zeros((2, 3), np.uint64)
+SPEC = evidence_of(tiny_protocol())
+EVIDENCE = some_records(2).evidence
 
 
 @pytest.mark.parametrize(
-    ("pseudonyms", "filters", "blocks", "found"),
+    ("pseudonyms", "found"),
     [
-        (np.zeros(2, "S16"), FILTERS, BLOCKS, "record_pseudonyms as |S16"),
-        (np.zeros((2, 1), "V16"), FILTERS, BLOCKS, "record_pseudonyms as |V16 of shape (2, 1)"),
-        (PSEUDONYMS, FILTERS[:1], BLOCKS, "filters as uint64 of shape (1, 4)"),
-        (PSEUDONYMS, FILTERS.astype(">u8"), BLOCKS, "filters as >u8"),
-        (PSEUDONYMS, FILTERS[:, ::2], BLOCKS, "filters as uint64 of shape (2, 2), not C-contiguous"),
-        (PSEUDONYMS, FILTERS, BLOCKS.astype(np.int64), "blocking_values as int64"),
-        (PSEUDONYMS, FILTERS, BLOCKS[0], "blocking_values as uint64 of shape (3,)"),
+        (np.zeros(2, "S16"), "record_pseudonyms as |S16"),
+        (np.zeros((2, 1), "V16"), "record_pseudonyms as |V16 of (2, 1)"),
+        (np.zeros(3, "V16"), "record_pseudonyms as |V16 of (3,)"),
     ],
 )
-def test_wrong_arrays_are_refused(
-    pseudonyms: np.ndarray, filters: np.ndarray, blocks: np.ndarray, found: str
-) -> None:
+def test_wrong_pseudonyms_are_refused(pseudonyms: np.ndarray, found: str) -> None:
     with pytest.raises(NightlinkError) as caught:
-        EncodedRecords(pseudonyms, filters, blocks)
+        EncodedRecords(pseudonyms, EVIDENCE)
     assert caught.value.code == "E-KERNEL-INPUT"
     assert caught.value.found.startswith(found)
 
 
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"tokens": EVIDENCE.tokens.astype(np.int64)}, "tokens as int64"),
+        ({"tokens": EVIDENCE.tokens[:, ::2]}, "tokens as uint64"),
+        ({"rarity": EVIDENCE.rarity[:1]}, "rarity as uint8 of shape (1, 4)"),
+        ({"sex": EVIDENCE.rarity}, "sex as uint8 of shape (2, 4)"),
+        ({"group_filters": (EVIDENCE.group_filters[0].astype(">u8"),)}, "group_filters as >u8"),
+    ],
+)
+def test_wrong_evidence_is_refused(change: dict[str, object], found: str) -> None:
+    with pytest.raises(NightlinkError) as caught:
+        replace(EVIDENCE, **change)
+    assert caught.value.found.startswith(found)
+
+
 def test_representation_holds_shapes_and_no_content() -> None:
-    assert repr(some_records(3)) == "EncodedRecords(3 records, 4 filter words, 2 passes)"
+    shown = "EncodedRecords(EncodedEvidence(3 records, 3 tokens, 1 filters, 4 fields))"
+    assert repr(some_records(3)) == shown
 
 
 def test_parts_are_joined_in_order() -> None:
     whole = some_records(5)
-    parts = [
-        EncodedRecords(whole.record_pseudonyms[rows], whole.filters[rows], whole.blocking_values[rows])
-        for rows in (slice(0, 2), slice(2, 2), slice(2, 5))
-    ]
+    parts = [take_records(whole, rows) for rows in (slice(0, 2), slice(2, 2), slice(2, 5))]
     assert same_records(concat_records(parts), whole)
+    assert same_records(concat_records([empty_records(SPEC), whole]), whole)
 
 
-def test_no_parts_or_unlike_parts_are_refused() -> None:
-    for parts in ([], [empty_records(4, 2), empty_records(4, 3)]):
-        with pytest.raises(NightlinkError, match="E-KERNEL-INPUT"):
-            concat_records(parts)
+def test_no_parts_are_refused() -> None:
+    with pytest.raises(NightlinkError, match="E-KERNEL-INPUT"):
+        concat_records([])
 
 
-def test_sorting_is_by_bytes_and_keeps_rows_together() -> None:
-    records = some_records(200)
-    found = sort_by_pseudonym(records)
-    order = sorted(range(200), key=lambda i: records.record_pseudonyms[i].tobytes())
-    assert found.record_pseudonyms.tolist() == records.record_pseudonyms[order].tolist()
-    assert np.array_equal(found.filters, records.filters[order])
-    assert np.array_equal(found.blocking_values, records.blocking_values[order])
-    assert found.filters.flags.c_contiguous
+def test_blocking_values_are_the_first_tokens() -> None:
+    records = some_records(5)
+    values = blocking_values(records, SPEC)
+    assert values.shape == (5, 2) and values.flags.c_contiguous
+    assert np.array_equal(values, records.evidence.tokens[:, :2])
+
+
+def test_the_order_is_by_bytes() -> None:
+    pseudonyms = some_records(200).record_pseudonyms
+    order = sorted(range(200), key=lambda i: pseudonyms[i].tobytes())
+    assert pseudonym_order(pseudonyms).tolist() == order
 
 
 def test_equal_pseudonyms_keep_their_order() -> None:
     assert pseudonym_order(np.zeros(4, "V16")).tolist() == [0, 1, 2, 3]
-    assert len(sort_by_pseudonym(empty_records(4, 2))) == 0

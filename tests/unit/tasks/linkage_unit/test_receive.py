@@ -155,9 +155,11 @@ def test_keys_are_compared_before_a_part_is_read(world: SmallWorld, monkeypatch:
 
 
 def test_filters_that_are_nearly_full_break_an_expectation(world: SmallWorld) -> None:
-    """All-ones filters come near the threshold with everybody: they would link a whole register."""
+    """All-ones filters are near each other: they would make strangers alike."""
     site, encoded = world.sites["hospital"], world.encoded["hospital"]
-    records = replace(encoded.records, filters=np.full_like(encoded.records.filters, 2**64 - 1))
+    evidence = encoded.records.evidence
+    full = tuple(np.full_like(filters, 2**64 - 1) for filters in evidence.group_filters)
+    records = replace(encoded.records, evidence=replace(evidence, group_filters=full))
     shutil.rmtree(world.delivery("hospital"))
     site = replace(site, settings=site.settings.model_copy(update={"exchange": world.folder / "exchange"}))
     deliver_encodings(replace(encoded, records=records), NIGHT, site)

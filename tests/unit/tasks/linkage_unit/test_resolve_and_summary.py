@@ -10,7 +10,9 @@ import pytest
 
 from linkage_core.custodian.record_pseudonyms import record_pseudonyms
 from linkage_core.errors import NightlinkError
+from linkage_core.linkage_unit.link_probabilities import LinkProbabilities
 from linkage_core.linkage_unit.link_table import link_table_digest
+from linkage_core.linkage_unit.match_model import PairOdds
 from tasks.linkage_unit.block import block_records
 from tasks.linkage_unit.receive import receive_deliveries
 from tasks.linkage_unit.resolve import ResolvedLinks, resolve_links
@@ -24,7 +26,7 @@ from tests.reference.small_world import NIGHT, SmallWorld, few_people
 def night(delivered_world: SmallWorld):  # noqa: ANN201
     a, b = receive_deliveries(NIGHT, delivered_world.unit)
     pairs = block_records(a, b, delivered_world.unit)
-    scores = score_pairs(a, b, pairs)
+    scores = score_pairs(a, b, pairs, delivered_world.unit)
     return a, b, pairs, scores, resolve_links(a, b, pairs, scores, delivered_world.unit)
 
 
@@ -60,11 +62,12 @@ def test_each_record_has_at_most_one_link(night) -> None:  # noqa: ANN001
 
 def test_the_order_of_pairs_does_not_matter(night, delivered_world: SmallWorld) -> None:  # noqa: ANN001
     a, b, pairs, scores, links = night
-    order = np.random.default_rng(5).permutation(len(scores))
+    order = np.random.default_rng(5).permutation(len(scores.odds.odds))
     shuffled = replace(
         pairs, index_a=pairs.index_a[order], index_b=pairs.index_b[order], passes=pairs.passes[order]
     )
-    again = resolve_links(a, b, shuffled, scores[order], delivered_world.unit)
+    odds = PairOdds(scores.odds.odds[order], scores.odds.probability[order])
+    again = resolve_links(a, b, shuffled, replace(scores, odds=odds), delivered_world.unit)
     assert link_table_digest(again.table) == link_table_digest(links.table)
 
 
@@ -74,21 +77,20 @@ def test_a_link_table_that_is_not_one_to_one_is_refused(
     monkeypatch: pytest.MonkeyPatch,  # noqa: ANN001
 ) -> None:
     a, b, pairs, scores, _ = night
-    scores = np.where(scores < 0.3, 0.9, scores)  # many near pairs for one record
-    everything = np.flatnonzero(scores >= delivered_world.unit.protocol.decision.possible)
-    monkeypatch.setattr(
-        "tasks.linkage_unit.resolve.greedy_one_to_one", lambda *_, **__: np.arange(len(everything))
-    )
+    likely = np.ones(len(scores.odds.odds))  # many likely pairs for one record
+    everything = LinkProbabilities(np.arange(len(likely)), likely, likely)
+    monkeypatch.setattr("tasks.linkage_unit.resolve.link_probabilities", lambda *_: everything)
     with pytest.raises(
         NightlinkError, match="E-DQ-EXPECTATION.*at the point link_table.*be_unique of record_a"
     ):
         resolve_links(a, b, pairs, scores, delivered_world.unit)
 
 
-def test_no_near_pair_gives_an_empty_table(night, delivered_world: SmallWorld) -> None:  # noqa: ANN001
+def test_a_night_that_cannot_hold_its_target_stops_visibly(night, delivered_world: SmallWorld) -> None:  # noqa: ANN001
     a, b, pairs, scores, _ = night
-    links = resolve_links(a, b, pairs, np.zeros_like(scores), delivered_world.unit)
-    assert len(links.table) == 0 and all(count.success for count in links.expectations)
+    nothing = replace(scores, odds=PairOdds(np.zeros_like(scores.odds.odds), np.zeros_like(scores.odds.odds)))
+    with pytest.raises(NightlinkError, match="E-QUALITY-TARGET.*reaches 0.99"):
+        resolve_links(a, b, pairs, nothing, delivered_world.unit)
 
 
 def test_more_pairs_than_the_budget_are_refused(night, delivered_world: SmallWorld) -> None:  # noqa: ANN001
@@ -108,10 +110,12 @@ def test_the_summary_adds_up(night, delivered_world: SmallWorld) -> None:  # noq
         told = summary["custodians"][delivery.manifest.custodian]
         assert told["extracted"] == 150 == told["rejected"] + told["delivered"]
         assert told["manifest_sha256"] == delivery.manifest_sha256
-    assert summary["candidates"]["pairs"] == len(scores) == sum(summary["scores"]["counts"])
+    assert summary["candidates"]["pairs"] == len(scores.odds.odds)
+    assert sum(summary["scores"]["counts"]) == len(links.probabilities.pairs)
+    assert 0.99 <= summary["scores"]["expected_precision"] <= 1 == summary["model"]["converged"]
     assert summary["candidates"]["all_pairs"] == len(a.records) * len(b.records)
     assert summary["candidates"]["reduction_ratio"] == pytest.approx(
-        1 - len(scores) / (len(a.records) * len(b.records))
+        1 - len(scores.odds.odds) / (len(a.records) * len(b.records))
     )
     assert len(summary["scores"]["bin_edges"]) == len(summary["scores"]["counts"]) + 1
     assert summary["links"]["match"] + summary["links"]["possible_match"] == len(links.table)
@@ -124,14 +128,14 @@ def test_the_summary_adds_up(night, delivered_world: SmallWorld) -> None:  # noq
 def test_the_summary_has_the_parts_that_the_report_shows(night, delivered_world: SmallWorld) -> None:  # noqa: ANN001
     assert set(_summary(night, night[4], delivered_world.unit)) == {
         "run_id", "as_of", "project", "protocol_version", "protocol_fingerprint", "key_epoch", "code_version",
-        "custodians", "candidates", "scores", "links", "expectations", "rule_sentences",
+        "custodians", "candidates", "scores", "model", "links", "expectations", "rule_sentences",
     }  # fmt: skip
 
 
 def test_the_same_deliveries_give_the_same_summary(night, delivered_world: SmallWorld) -> None:  # noqa: ANN001
     a, b = receive_deliveries(NIGHT, delivered_world.unit)
     pairs = block_records(a, b, delivered_world.unit)
-    scores = score_pairs(a, b, pairs)
+    scores = score_pairs(a, b, pairs, delivered_world.unit)
     links = resolve_links(a, b, pairs, scores, delivered_world.unit)
     again = summarise_night(NIGHT, a, b, pairs, scores, links, delivered_world.unit)
     assert json.dumps(again) == json.dumps(_summary(night, night[4], delivered_world.unit))
