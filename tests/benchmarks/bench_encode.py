@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from linkage_core.custodian.encode_records import RecordEncoder, encode_batch, filter_statistics
+from linkage_core.custodian.encode_records import RecordEncoder, encode_records
 from linkage_core.custodian.field_rules import check_rows
 from linkage_core.custodian.key_derivation import derive_custodian_keys
 from linkage_core.custodian.normalise import normalise_batch
 from linkage_core.custodian.source_format import SourceFormat
 from linkage_core.protocol.linkage_protocol import parse_protocol
 from tests.golden.make_encoder_vectors import LINKAGE_KEY, SITE_KEY
-from tests.reference.slow_encoder import slow_blocking_value, slow_filter
+from tests.reference.slow_encoder import slow_filter, slow_tokens
 
 PROTOCOL = parse_protocol((Path(__file__).parents[2] / "deployments" / "linkage_protocol.toml").read_text())
 ENCODER = RecordEncoder(PROTOCOL, derive_custodian_keys(LINKAGE_KEY, PROTOCOL), SITE_KEY)
@@ -76,25 +76,25 @@ def seconds(work: object, batches: list[pa.RecordBatch]) -> float:
 def report(title: str, raw: pa.RecordBatch, batch_rows: int) -> None:
     pieces = [raw.slice(at, batch_rows) for at in range(0, raw.num_rows, batch_rows)]
     normalised = [normalise_batch(piece, PROTOCOL, SOURCE).records for piece in pieces]
-    encode_batch(normalised[0], ENCODER)  # compile
+    encode_records(normalised[0], ENCODER)  # compile
     print(f"{title}: {raw.num_rows} records in batches of {batch_rows}")
     checking = seconds(lambda piece: check_rows(piece, PROTOCOL, SOURCE), pieces)
     normalising = seconds(lambda piece: normalise_batch(piece, PROTOCOL, SOURCE), pieces)
-    encoding = min(seconds(lambda piece: encode_batch(piece, ENCODER), normalised) for _ in range(3))
+    encoding = min(seconds(lambda piece: encode_records(piece, ENCODER), normalised) for _ in range(3))
     for stage, taken in (("check", checking), ("normalise", normalising), ("encode", encoding)):
         print(f"  {stage:10} {raw.num_rows / taken:10,.0f} records/s")
-    slow_rows = normalised[0].slice(0, 50).to_pylist()
+    slow_rows = normalised[0].slice(0, 5).to_pylist()
     start = time.process_time()
     for row in slow_rows:
-        slow_filter(row, PROTOCOL, LINKAGE_KEY)
-        for blocking_pass in PROTOCOL.blocking.passes:
-            slow_blocking_value(row, blocking_pass, PROTOCOL, LINKAGE_KEY)
+        slow_tokens(row, PROTOCOL, LINKAGE_KEY)
+        for group in PROTOCOL.evidence.filters:
+            slow_filter(row, group, PROTOCOL, LINKAGE_KEY)
     slow = len(slow_rows) / (time.process_time() - start)
     print(
         f"  {'slow twin':10} {slow:10,.0f} records/s; encode is {raw.num_rows / encoding / slow:,.0f} times faster"
     )
-    statistics = filter_statistics(encode_batch(normalised[0], ENCODER))
-    print(f"  fill {statistics.fill_min:.3f} to {statistics.fill_max:.3f}, mean {statistics.fill_mean:.3f}")
+    fill = encode_records(normalised[0], ENCODER)[1].filter_fill
+    print("  fill before diffusion " + ", ".join(f"{share:.3f}" for share in fill))
 
 
 def main() -> None:

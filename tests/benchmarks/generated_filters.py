@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from linkage_core.custodian.encode_records import RecordEncoder, encode_batch
+from linkage_core.custodian.encode_records import RecordEncoder, encode_records
 from linkage_core.custodian.key_derivation import derive_custodian_keys
 from linkage_core.custodian.normalise import normalise_batch
 from linkage_core.custodian.source_format import SourceFormat
@@ -27,7 +27,7 @@ STANDARD_NAMES = {
 
 
 def filters_of_people(people_per_side: int, seed: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    """Both sides' filters under the deployed protocol: uint64 of shape (n, words), rows in random order."""
+    """Both sides' first filters under the deployed protocol: uint64 of shape (n, words), rows in random order."""
     people = generate_people(PeopleParameters(people_per_side=people_per_side), seed)
     key = hashlib.sha256(b"benchmark").digest()
     encoder = RecordEncoder(PROTOCOL, derive_custodian_keys(key, PROTOCOL), key)
@@ -37,4 +37,4 @@ def filters_of_people(people_per_side: int, seed: int = 4) -> tuple[np.ndarray, 
 def _encode(side: pa.Table, encoder: RecordEncoder) -> np.ndarray:
     raw = side.rename_columns([STANDARD_NAMES.get(name, name) for name in side.column_names])
     records = normalise_batch(raw.combine_chunks().to_batches()[0], PROTOCOL, SourceFormat()).records
-    return encode_batch(records, encoder).filters
+    return encode_records(records, encoder)[0].evidence.group_filters[0]

@@ -11,6 +11,7 @@ import pytest
 from linkage_core.audit.hash_chain import GENESIS, check_chain
 from linkage_core.audit.signatures import public_key_from_hex
 from linkage_core.protocol.delivery_manifest import open_manifest
+from linkage_core.protocol.encoded_evidence import EncodedEvidence
 from linkage_core.protocol.encoded_records import EncodedRecords
 from linkage_core.protocol.wire_format import read_part
 from tests.golden.protocol_and_audit_vectors import PART_ROWS, VECTORS_FILE, computed_vectors
@@ -41,10 +42,14 @@ def test_the_stored_chain_is_whole() -> None:
 
 def test_the_stored_part_is_read() -> None:
     """Only that it is read: pyarrow writes its version into the file, so that its bytes may change."""
-    expected = EncodedRecords(
-        np.frombuffer(bytes.fromhex("".join(STORED["records"]["record_pseudonyms"])), "V16"),
-        np.array(STORED["records"]["filters"], np.uint64),
-        np.array(STORED["records"]["blocking_values"], np.uint64),
+    stored = STORED["records"]
+    evidence = EncodedEvidence(
+        np.array(stored["tokens"], np.uint64),
+        tuple(np.array(filters, np.uint64) for filters in stored["group_filters"]),
+        np.array(stored["rarity"], np.uint8),
+        np.array(stored["sex"], np.uint8),
     )
+    pseudonyms = np.frombuffer(bytes.fromhex("".join(stored["record_pseudonyms"])), "V16")
+    expected = EncodedRecords(pseudonyms, evidence)
     found = read_part(base64.b64decode(STORED["part_base64"]), tiny_protocol(), PART_ROWS)
     assert same_records(found, expected)

@@ -161,38 +161,10 @@ def _slow_house_number(street: str) -> str | None:
     return None
 
 
-_STREET_WORDS = [
-    "n",
-    "s",
-    "e",
-    "w",
-    "ne",
-    "nw",
-    "se",
-    "sw",
-    "st",
-    "ave",
-    "rd",
-    "dr",
-    "ln",
-    "ct",
-    "pl",
-    "blvd",
-    "sq",
-    "ter",
-    "terr",
-    "trl",
-    "pkwy",
-    "hwy",
-    "cir",
-    "cct",
-    "cres",
-    "cl",
-    "gr",
-    "way",
-    "apt",
-    "ste",
-]
+_STREET_WORDS = set(
+    """n s e w ne nw se sw st ave rd dr ln ct pl blvd sq ter terr trl pkwy hwy cir cct cres cl gr way
+    apt ste""".split()  # noqa: SIM905
+)
 
 
 def _slow_street_start(street: str) -> str | None:

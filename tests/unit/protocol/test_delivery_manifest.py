@@ -24,7 +24,13 @@ from linkage_core.protocol.delivery_manifest import (
     open_manifest,
     seal_manifest,
 )
-from tests.reference.tiny_delivery import OTHER_KEY, SIGNING_KEY, tiny_manifest, tiny_protocol
+from tests.reference.tiny_delivery import (
+    OTHER_KEY,
+    SIGNING_KEY,
+    some_aggregates,
+    tiny_manifest,
+    tiny_protocol,
+)
 
 PUBLIC_KEY = SIGNING_KEY.public_key()
 SEALED = seal_manifest(tiny_manifest(), SIGNING_KEY)
@@ -210,7 +216,7 @@ def test_more_parts_than_fit_are_not_sealed() -> None:
     parts = tuple(
         PartEntry(name=f"part-{i:04}.parquet", rows=0, bytes=10**9, sha256="0" * 64) for i in range(8000)
     )
-    manifest = tiny_manifest(parts=parts, row_count=0, extracted=2)
+    manifest = tiny_manifest(parts=parts, row_count=0, extracted=2, aggregates=some_aggregates(0))
     with pytest.raises(NightlinkError, match=r"E-DLV-MANIFEST.*fewer and larger parts"):
         seal_manifest(manifest, SIGNING_KEY)
 
@@ -299,3 +305,8 @@ def test_safe_names(name: str) -> None:
 )
 def test_unsafe_names(name: str) -> None:
     assert not is_safe_name(name)
+
+
+def test_aggregates_over_other_records_are_refused() -> None:
+    with pytest.raises(ValidationError, match="aggregates over another number of records"):
+        tiny_manifest(aggregates=some_aggregates(4))

@@ -28,6 +28,7 @@ from tests.reference.small_world import (
     raw_table,
     shipped_protocol,
 )
+from tests.reference.tiny_delivery import same_records
 
 
 def _code(world: SmallWorld, **unit: object) -> str:
@@ -41,9 +42,8 @@ def test_what_was_delivered_is_received(delivered_world: SmallWorld) -> None:
     for delivery, custodian in zip(received, ("hospital", "pharmacy"), strict=True):
         sent = delivered_world.encoded[custodian].records
         assert delivery.manifest.custodian == custodian
-        assert delivery.records.record_pseudonyms.tobytes() == sent.record_pseudonyms.tobytes()
-        assert np.array_equal(delivery.records.filters, sent.filters)
-        assert np.array_equal(delivery.records.blocking_values, sent.blocking_values)
+        assert same_records(delivery.records, sent)
+        assert delivery.manifest.aggregates == delivered_world.encoded[custodian].aggregates
         assert all(count.success and count.point == "delivery" for count in delivery.expectations)
         order = [bytes(p) for p in delivery.records.record_pseudonyms]
         assert order == sorted(order), "nothing tells the order in the source"
