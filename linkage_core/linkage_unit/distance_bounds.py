@@ -42,7 +42,7 @@ GROUPED_EIGHTHS = (3, 4, 5, 8)
 """Groups that are tried, in eighths of the words: the best were among them at every threshold measured."""
 SAMPLE_FROM_PAIRS = 1 << 22
 """Below so many pairs, choosing a bound costs more than it spares."""
-GROUP_COST, CARRY_COST, FIXED_COST, SURVIVOR_COST = 1.2, 0.4, 1.0, 1000.0
+GROUP_COST, CARRY_COST, FIXED_COST, SURVIVOR_COST = 1.2, 0.9, 1.0, 1000.0
 """Costs of a counted group, a carry, the marking, and a survivor, in xors (measured with AVX-512)."""
 _ONE, _LOW_HALF, _HALF = np.uint64(1), np.uint64(0xFFFFFFFF), np.uint64(32)
 

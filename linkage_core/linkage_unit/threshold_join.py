@@ -345,10 +345,10 @@ def _in_order(
         for bounds in ranges:
             yield bounds, work(bounds)
         return
-    yield ranges[0], work(ranges[0])  # compiles the kernels, alone
+    work((0, 0))  # compiles the kernels, alone
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[tuple[tuple[int, int], Future[SimilarPairs | None]]] = deque()
-        for bounds in ranges[1:]:
+        for bounds in ranges:
             waiting.append((bounds, pool.submit(work, bounds)))
             if len(waiting) >= 2 * threads:
                 done, future = waiting.popleft()

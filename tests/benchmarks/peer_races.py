@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from linkage_core.linkage_unit.dice_kernels import align_rows
 from tests.benchmarks.bench_dice_pairs import PAIRS, best_seconds, machine_limit
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +47,7 @@ def wall_seconds(work: Callable[[], object]) -> float:
 def limit_rate(words: int) -> float:
     """M pairs a second of AND and popcount on two rows in the first cache: bench_dice_pairs' micro-kernel."""
     kernel, total = machine_limit(words), np.zeros(1, np.int64)
-    rows = np.zeros((16, words), np.uint64)
+    rows = align_rows(np.zeros((16, words), np.uint64))
     return PAIRS / best_seconds(lambda: kernel(rows, total)) / 1e6
 
 
