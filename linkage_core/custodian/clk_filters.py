@@ -105,46 +105,50 @@ def fold_filters(filters: npt.NDArray[np.uint64], schema: LinkageSchema) -> Filt
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _share(tokens, at, per_token, per_feature):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Positions that the token at place ``at`` of ``tokens`` may set."""
-    if per_token > 0:
-        return per_token
-    return per_feature // tokens + (1 if at < per_feature % tokens else 0)
+def _shares(tokens, per_token, per_feature):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Positions that each of a value's tokens may set, and how many tokens, the first ones, may set one more."""
+    if per_token > 0 or tokens == 0:
+        return per_token, 0
+    return per_feature // tokens, per_feature % tokens
 
 
 @numba.njit(cache=True, nogil=True)
 def _need_kernel(starts, token_ids, per_token, per_feature, needed):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """The most positions that any value asks of each token."""
     for v in range(len(starts) - 1):
-        count = starts[v + 1] - starts[v]
-        for j in range(count):
-            token = token_ids[starts[v] + j]
-            needed[token] = max(needed[token], _share(count, j, per_token, per_feature))
+        first, stop = starts[v], starts[v + 1]
+        share, odd = _shares(stop - first, per_token, per_feature)
+        for j in range(first, stop):
+            token = token_ids[j]
+            needed[token] = max(needed[token], share + (1 if j < first + odd else 0))
 
 
 @numba.njit(cache=True, nogil=True)
 def _blake_kernel(rows, starts, token_ids, offsets, positions, mask, per_token, per_feature):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     for v in range(len(starts) - 1):
-        count = starts[v + 1] - starts[v]
-        for j in range(count):
-            at = offsets[token_ids[starts[v] + j]]
-            for i in range(at, at + _share(count, j, per_token, per_feature)):
+        first, stop = starts[v], starts[v + 1]
+        share, odd = _shares(stop - first, per_token, per_feature)
+        row = rows[v]
+        for j in range(first, stop):
+            at = offsets[token_ids[j]]
+            for i in range(at, at + share + (1 if j < first + odd else 0)):
                 position = np.intp(positions[i]) & mask
-                rows[v, position >> 3] |= np.uint8(0x80 >> (position & 7))
+                row[position >> 3] |= np.uint8(0x80 >> (position & 7))
 
 
 @numba.njit(cache=True, nogil=True)
-def _double_kernel(rows, starts, token_ids, first, step, bits, per_token, per_feature):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+def _double_kernel(rows, starts, token_ids, first_position, step, bits, per_token, per_feature):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     for v in range(len(starts) - 1):
-        count = starts[v + 1] - starts[v]
-        for j in range(count):
-            token = token_ids[starts[v] + j]
-            position = first[token]
-            for _ in range(_share(count, j, per_token, per_feature)):
-                rows[v, position >> 3] |= np.uint8(0x80 >> (position & 7))
-                position += step[token]
-                if position >= bits:
-                    position -= bits
+        first, stop = starts[v], starts[v + 1]
+        share, odd = _shares(stop - first, per_token, per_feature)
+        row = rows[v]
+        for j in range(first, stop):
+            position, width = first_position[token_ids[j]], step[token_ids[j]]
+            for _ in range(share + (1 if j < first + odd else 0)):
+                row[position >> 3] |= np.uint8(0x80 >> (position & 7))
+                # Modulo without a branch, which would be mispredicted every other time.
+                wrapped = position + width - bits
+                position = wrapped + (bits & (wrapped >> 63))
 
 
 @numba.njit(cache=True, nogil=True)

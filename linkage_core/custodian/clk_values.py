@@ -164,6 +164,8 @@ def _check_strings(values: Sequence[str], form: StringFormat, faults: Faults) ->
 
 
 def _format_integers(values: Sequence[str], form: IntegerFormat, faults: Faults, *, check: bool) -> list[str]:
+    if form.minimum is None and form.maximum is None and _all_plain_integers(values):
+        return list(values)
     try:
         numbers: list[int | None] = list(map(int, values))  # nearly always all are, and this is quick
     except ValueError:
@@ -178,6 +180,18 @@ def _format_integers(values: Sequence[str], form: IntegerFormat, faults: Faults,
             if below or above:
                 faults.setdefault(i, "R-RANGE")
     return ["" if number is None else str(number) for number in numbers]
+
+
+def _all_plain_integers(values: Sequence[str]) -> bool:
+    """Whether every value is digits without a leading zero, so that ``str(int(value))`` is the value."""
+    joined = "".join(values)
+    return (
+        joined.isascii()
+        and joined.isdigit()
+        and "" not in values
+        and "0" not in {value[0] for value in values}
+        and max(map(len, values)) <= _MOST_DIGITS
+    )
 
 
 def _read_integer(value: str) -> int | None:
@@ -245,6 +259,9 @@ def _are_dates(digits: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     sound: npt.NDArray[np.bool_] = (year >= 1000) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= last)
     return sound
 
+
+_MOST_DIGITS = 4000
+"""Below the length from which Python refuses to read a number."""
 
 _ZERO = ord("0")
 _LAST_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])

@@ -37,11 +37,13 @@ LANES_PER_BLOCK = LANES * SLABS_PER_BLOCK
 """Records of B that are compared with all rows of a chunk before the next: they fill the first cache."""
 LIMIT_SLACK = 1e-6
 """Far above the rounding of ``(1 - t) * s`` in double, far below the distance of two limits."""
-SAMPLED_A, SAMPLED_B = 64, 1024
+SAMPLED_A, SAMPLED_B = 16, 512
+GROUPED_EIGHTHS = (3, 4, 5, 8)
+"""Groups that are tried, in eighths of the words: the best were among them at every threshold measured."""
 SAMPLE_FROM_PAIRS = 1 << 22
 """Below so many pairs, choosing a bound costs more than it spares."""
-GROUP_COST, FIXED_COST, SURVIVOR_COST = 1.2, 1.0, 1000.0
-"""Costs of a counted group, of marking, and of a survivor, in xors (measured with AVX-512)."""
+GROUP_COST, CARRY_COST, FIXED_COST, SURVIVOR_COST = 1.2, 0.9, 1.0, 1000.0
+"""Costs of a counted group, a carry, the marking, and a survivor, in xors (measured with AVX-512)."""
 _ONE, _LOW_HALF, _HALF = np.uint64(1), np.uint64(0xFFFFFFFF), np.uint64(32)
 
 Filters = npt.NDArray[np.uint64]
@@ -65,7 +67,8 @@ class BoundShape:
     @property
     def cost(self) -> float:
         """Cost of eight pairs, in xors."""
-        return self.words + GROUP_COST * self.groups + FIXED_COST
+        spared = self.words // 3 if self.groups == self.words else 0
+        return self.words + GROUP_COST * (self.groups - spared) + CARRY_COST * spared + FIXED_COST
 
 
 @dataclass(frozen=True, repr=False)
@@ -116,6 +119,21 @@ def fold_filters(filters: Filters, words: int) -> Filters:
     return align_rows(folded)
 
 
+def comparable_words(filters: Filters, shape: BoundShape) -> Filters:
+    """The words that kernels compare, shape (n, shape.words): folds, in triples where they are all counted.
+
+    A triple (x, y, z) is kept as (x ^ z, y ^ z, x ^ y ^ z): see ``popcount_intrinsics``.
+    """
+    folded = fold_filters(filters, shape.words)
+    if shape.groups == shape.words:
+        whole = shape.words - shape.words % 3
+        x, y, z = (folded[:, first:whole:3] for first in range(3))
+        x ^= z
+        y ^= z
+        z ^= x ^ y  # x ^ y has not changed: both took z
+    return folded
+
+
 def lay_out_blocks(filters: Filters, shape: BoundShape) -> BlockedSide:
     """Order side B by popcount and lay it out; copies the filters once and their folds once."""
     bits = count_bits(filters)
@@ -126,7 +144,7 @@ def lay_out_blocks(filters: Filters, shape: BoundShape) -> BlockedSide:
     sorted_bits = np.empty(places, np.int32)
     sorted_bits[: len(order)] = bits[order]
     sorted_bits[len(order) :] = sorted_bits[len(order) - 1] if len(order) else 0
-    lanes = fold_filters(rows, shape.words).reshape(-1, LANES, shape.words)
+    lanes = comparable_words(rows, shape).reshape(-1, LANES, shape.words)
     slabs = align_rows(np.ascontiguousarray(lanes.transpose(0, 2, 1)).reshape(-1, shape.words * LANES))
     return BlockedSide(shape, order, rows, sorted_bits, slabs.reshape(-1, shape.words, LANES))
 
@@ -145,7 +163,8 @@ def bound_distances(filters_a: Filters, filters_b: Filters, shape: BoundShape) -
 
 def sample_rows(filters: Filters, count: int) -> Filters:
     """At most ``count`` rows, evenly spaced: the same for the same input."""
-    return filters[np.unique(np.linspace(0, len(filters) - 1, count).astype(np.intp))]
+    places = np.linspace(0, len(filters) - 1, min(count, len(filters)))
+    return filters[places.astype(np.intp)]
 
 
 def choose_shape(sample_a: Filters, sample_b: Filters, limits: npt.NDArray[np.float64]) -> BoundShape:
@@ -158,9 +177,9 @@ def choose_shape(sample_a: Filters, sample_b: Filters, limits: npt.NDArray[np.fl
         Greatest distance that matters, for each pair.
     """
     words = sample_a.shape[1]
-    shapes = [BoundShape(m, g) for m in range(1, words + 1) for g in range(-(-m // 4), m + 1)]
+    shapes = {BoundShape(m, -(-m * part // 8)) for m in range(1, words + 1) for part in GROUPED_EIGHTHS}
     best, least = BoundShape(words, words), float("inf")
-    for shape in sorted(shapes, key=lambda shape: shape.cost):
+    for shape in sorted(shapes, key=lambda shape: (shape.cost, shape.words)):
         if shape.cost >= least:
             break
         close = np.count_nonzero(bound_distances(sample_a, sample_b, shape) <= limits)
@@ -214,7 +233,7 @@ def collect_close(
     Parameters
     ----------
     folds : ndarray of uint64, shape (n + 1, words)
-        Folds of rows of A, and one more row of anything: rows are taken two by two.
+        Rows of A as :func:`comparable_words`, and one more row of anything: rows are taken two by two.
     limits : ndarray of int64, shape (n + 1,)
         Greatest bound that is kept, by row.
     out : ndarray of uint64, shape at least ((stop - start) * LANES_PER_BLOCK,)

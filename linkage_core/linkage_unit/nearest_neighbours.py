@@ -32,7 +32,7 @@ from linkage_core.linkage_unit.distance_bounds import (
     bound_distances,
     choose_shape,
     collect_close,
-    fold_filters,
+    comparable_words,
     lay_out_blocks,
     sample_rows,
 )
@@ -45,9 +45,9 @@ ROWS_PER_CHUNK = 1024
 """Rows of A of one chunk: a thread holds 4 MiB of pairs and, for each row, twice ``k`` ranks."""
 MAX_WORDS = 256
 """Ranks keep two different Dice similarities apart up to 2 * 64 * 256 bits in both filters together."""
-GUESS_SAMPLE = 1024
-GUESS_FROM_RECORDS = 1 << 14
-"""Below so many records of B, a guess from a sample of 1024 costs more than it spares."""
+MOST_GUESSED_FROM = 1024
+GUESS_FROM_RECORDS = 1 << 13
+"""Below so many records of B, a guess from a sample of them costs more than it spares."""
 MAX_NEIGHBOURS = 1 << 16
 GOLDEN_SHARE = 0.6180339887498949
 RANK_SCALE = float(1 << 31)
@@ -119,7 +119,7 @@ def find_nearest(
     Notes
     -----
     Memory beside the filters and the result: a copy of B and its folds; for each thread
-    ``ROWS_PER_CHUNK * (16 k + 8 LANES_PER_BLOCK + 8 GUESS_SAMPLE)`` bytes.
+    ``ROWS_PER_CHUNK * (16 k + 8 LANES_PER_BLOCK + 8 MOST_GUESSED_FROM)`` bytes.
     """
     _check_search(filters_a, filters_b, neighbours, measure, shape)
     k = min(neighbours, len(filters_b))
@@ -156,13 +156,14 @@ def _guess_slopes(search: _Search, rows: npt.NDArray[np.intp]) -> npt.NDArray[np
     records = len(search.side_b.order)
     if records < GUESS_FROM_RECORDS:
         return slopes
-    places = np.linspace(0, records - 1, GUESS_SAMPLE).astype(np.intp)
+    sampled = min(records // 64, MOST_GUESSED_FROM)
+    places = np.linspace(0, records - 1, sampled).astype(np.intp)
     sample = align_rows(search.side_b.rows[places])
-    expected = search.neighbours * GUESS_SAMPLE / records
-    rank = math.ceil(1.5 * expected + 3.0 * math.sqrt(expected))
-    if rank <= GUESS_SAMPLE // 8:
+    expected = search.neighbours * sampled / records
+    rank = math.ceil(1.5 * expected + 2.5 * math.sqrt(expected))
+    if rank <= sampled // 8:
         filters = align_rows(search.filters_a[rows])
-        bits, nearest = count_bits(filters), np.empty((len(rows), GUESS_SAMPLE))
+        bits, nearest = count_bits(filters), np.empty((len(rows), sampled))
         share = _share_kernel(filters.shape[1], search.measure == "dice")
         share(filters, bits, sample, search.side_b.bits[places], nearest)
         slopes = np.partition(nearest, rank, axis=1)[:, rank]
@@ -175,7 +176,7 @@ def _search_within(
     """Write the nearest of the given rows, and return the rows that have fewer than k within their slope."""
     side_b, k = search.side_b, search.neighbours
     filters = align_rows(np.concatenate([search.filters_a[rows], np.zeros_like(search.filters_a[:1])]))
-    bits, folds = count_bits(filters), fold_filters(filters, side_b.shape.words)
+    bits, folds = count_bits(filters), comparable_words(filters, side_b.shape)
     ranks, held = np.empty((len(rows), 2 * k), np.uint64), np.zeros(len(rows), np.int64)
     limits = np.full(len(rows) + 1, -1, np.int64)
     room = np.empty(len(rows) * LANES_PER_BLOCK, np.uint64)

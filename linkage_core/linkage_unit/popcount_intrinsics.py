@@ -9,6 +9,7 @@ rows that exist. ``words`` must be a compile-time constant.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -77,7 +78,8 @@ def _type_mark_close_lanes(
 
     ``rows`` is (n, words), ``slabs`` (m, words, 8), ``limits`` (n,) int64, ``marks`` (2, 8) uint64; a block is
     64 slabs. The bound is the sum over groups of ``popcount(OR of row[w] ^ lane[w] for w in the group)``, word
-    ``w`` in group ``w % groups``. Straight-line code: two rows share each load of the lanes, one byte of marks
+    ``w`` in group ``w % groups``; with as many groups as words it is the distance itself, and words come as
+    :func:`_carry` takes them. Straight-line code: two rows share each load of the lanes, one byte of marks
     is written for each slab, nothing branches; xor and or become one ``vpternlogq`` with AVX-512.
     """
     if not isinstance(words, types.IntegerLiteral) or not isinstance(groups, types.IntegerLiteral):
@@ -120,20 +122,47 @@ prefetch_row: Any = intrinsic(prefer_literal=True)(_type_prefetch_row)
 
 
 def _bounds(builder: Any, rows: Any, slab: Any, groups: int) -> Any:
-    """The bound of each row, for the eight lanes of a slab."""
-    totals: list[Any] = [None] * len(rows)
-    for group in range(groups):
-        differing: list[Any] = [None] * len(rows)
-        for word in range(group, len(rows[0]), groups):
-            lanes = builder.bitcast(builder.gep(slab, [_I64(word * LANES)]), _VECTOR.as_pointer())
-            loaded = builder.load(lanes, align=64)
-            for r, row in enumerate(rows):
-                bits = builder.xor(row[word], loaded)
-                differing[r] = bits if differing[r] is None else builder.or_(differing[r], bits)
-        for r, bits in enumerate(differing):
-            counts = _call(builder, "llvm.ctpop.v8i64", _VECTOR, bits)
-            totals[r] = counts if totals[r] is None else builder.add(totals[r], counts)
-    return totals
+    """The bound of each row, for the eight lanes of a slab.
+
+    Part by part, and row by row within a part, so that few vectors are alive at a time.
+    """
+    words = len(rows[0])
+    exact = groups == words
+    whole = words - words % 3 if exact else 0
+    parts = [range(w, w + 3) for w in range(0, whole, 3)]
+    parts += [range(g, words, groups) for g in range(whole, groups)]
+    once, twice = [[None] * len(rows) for _ in range(2)]
+    for part in parts:
+        lanes = [_load_lanes(builder, slab, word) for word in part]
+        for r, row in enumerate(rows):
+            differing = [builder.xor(row[word], other) for word, other in zip(part, lanes, strict=True)]
+            if exact and len(part) == 3:
+                twice[r] = _add_popcount(builder, twice[r], _carry(builder, *differing))
+                differing = differing[2:]
+            once[r] = _add_popcount(builder, once[r], functools.reduce(builder.or_, differing))
+    if not whole:
+        return once
+    return [builder.add(ones, builder.add(twos, twos)) for ones, twos in zip(once, twice, strict=True)]
+
+
+def _carry(builder: Any, first: Any, second: Any, third: Any) -> Any:
+    """Where at least two of x, y, z are set, from the triple (x ^ z, y ^ z, x ^ y ^ z).
+
+    A carry-save adder (Harley and Seal; Mula, Kurz and Lemire 2018, doi:10.1093/comjnl/bxx046, section 3): with
+    the third of the triple it stands for all three words, so that two are counted in place of three. Triples are
+    linear in the words, so the XOR of two triples is the triple of the XOR; the carry is one ``vpternlogq``.
+    """
+    return builder.xor(builder.or_(first, second), third)
+
+
+def _add_popcount(builder: Any, total: Any, bits: Any) -> Any:
+    counts = _call(builder, "llvm.ctpop.v8i64", _VECTOR, bits)
+    return counts if total is None else builder.add(total, counts)
+
+
+def _load_lanes(builder: Any, slab: Any, word: int) -> Any:
+    start = builder.bitcast(builder.gep(slab, [_I64(word * LANES)]), _VECTOR.as_pointer())
+    return builder.load(start, align=64)
 
 
 def _spread(builder: Any, pointer: Any) -> Any:

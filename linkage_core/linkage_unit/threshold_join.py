@@ -32,7 +32,7 @@ from linkage_core.linkage_unit.distance_bounds import (
     Filters,
     choose_shape,
     collect_close,
-    fold_filters,
+    comparable_words,
     lay_out_blocks,
     places_of,
     rows_of,
@@ -247,7 +247,7 @@ def _order_rows(plan: JoinPlan, start: int, stop: int) -> _ChunkRows:
         start + order,
         filters,
         bits[order],
-        fold_filters(padded, plan.side_b.shape.words),
+        comparable_words(padded, plan.side_b.shape),
         limits,
         np.empty(len(padded), np.int64),
         _windows(plan, bits[order]),
@@ -345,10 +345,10 @@ def _in_order(
         for bounds in ranges:
             yield bounds, work(bounds)
         return
-    yield ranges[0], work(ranges[0])  # compiles the kernels, alone
+    work((0, 0))  # compiles the kernels, alone
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[tuple[tuple[int, int], Future[SimilarPairs | None]]] = deque()
-        for bounds in ranges[1:]:
+        for bounds in ranges:
             waiting.append((bounds, pool.submit(work, bounds)))
             if len(waiting) >= 2 * threads:
                 done, future = waiting.popleft()

@@ -7,6 +7,7 @@ can read neither links nor the other custodian's rows.
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 from typing import Any
@@ -14,7 +15,9 @@ from typing import Any
 import pyarrow as pa
 
 from linkage_core.audit.audit_events import ContentLoaded, canonical_event
+from linkage_core.custodian.content_rules import check_content
 from linkage_core.custodian.record_pseudonyms import record_pseudonyms
+from linkage_core.errors import NightlinkError
 from sql.engine import make_engine
 from sql.warehouse.content import load_content
 from tasks.custodian.extract import CONTENT_COLUMNS
@@ -34,7 +37,8 @@ def deliver_content(content: RecordSpool, night: date, site: CustodianSite) -> N
         deadline_s=settings.source.deadline_s,
         application_name="nightlink content",
     )
-    rows = _pseudonymous_rows(content, site)
+    checked = _checked_content(content, site)
+    rows = _pseudonymous_rows(checked, site)
     loaded = load_content(
         engine,
         run_id=night.isoformat(),
@@ -56,7 +60,26 @@ def deliver_content(content: RecordSpool, night: date, site: CustodianSite) -> N
     announce(f"content rows delivered: {sum(loaded.rows.values())} ({loaded.status})")
 
 
-def _pseudonymous_rows(content: RecordSpool, site: CustodianSite) -> Iterator[tuple[Any, ...]]:
+def _checked_content(content: RecordSpool, site: CustodianSite) -> list[pa.RecordBatch]:
+    """The rows that hold codes, dates and numbers alone; E-DQ-REJECTS when too many do not."""
+    checked = [check_content(batch) for batch in content]
+    rejected, rules = sum(c.rejected for c in checked), Counter[str]()
+    for part in checked:
+        rules.update(part.rejected_by_rule)
+    by_rule = ", ".join(f"{rule} {count}" for rule, count in sorted(rules.items()))
+    announce(f"content rows rejected: {rejected} ({by_rule or 'none'})")
+    allowed = site.settings.quality.max_reject_share
+    if rejected > allowed * content.rows:
+        raise NightlinkError(
+            "E-DQ-REJECTS",
+            found=f"{rejected} of {content.rows} rows of content rejected ({by_rule})",
+            expected=f"at most a share of {allowed}",
+            remedy="Look at the codes and dates of the source; nothing of this night was delivered.",
+        )
+    return [part.rows for part in checked]
+
+
+def _pseudonymous_rows(content: list[pa.RecordBatch], site: CustodianSite) -> Iterator[tuple[Any, ...]]:
     """Rows with a pseudonym in place of the source id, in the order of pseudonyms: that of the source tells."""
     columns = CONTENT_COLUMNS[site.settings.source.content_table]
     parts = [_with_pseudonyms(batch, site) for batch in content]

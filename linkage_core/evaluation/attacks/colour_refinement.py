@@ -72,13 +72,14 @@ def record_colours(values: Words, profile: Words | None = None, rounds: int = RO
     present = values != NULL
     nodes = [np.unique(values[:, c], return_inverse=True)[1].reshape(-1) for c in range(values.shape[1])]
     colours = _mix(profile if profile is not None else np.zeros(len(values), np.uint64))
+    salts = np.arange(1, len(nodes) + 1, dtype=np.uint64) * _ODD
     for _ in range(rounds):
         refined = _mix(colours)
         for c, node in enumerate(nodes):
             # A value's colour is the multiset of its records' colours, which wrapping sums of hashes identify.
             total = np.zeros(int(node.max(initial=-1)) + 1, np.uint64)
             np.add.at(total, node, _mix(colours))
-            refined += _mix(np.where(present[:, c], total[node], NULL) + np.uint64(c + 1) * _ODD)
+            refined += _mix(np.where(present[:, c], total[node], NULL) + salts[c])
         colours = refined
     return colours
 

@@ -6,7 +6,7 @@ not of a protocol: only diffusion is the custodian's own code (``linkage_core/cu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -46,6 +46,15 @@ def plain(filter_bits: int = 1024, bits_per_q_gram: int = 20) -> Hardening:
         return as_bits(plain_filters(people, key, filter_bits, bits_per_q_gram), "dice")
 
     return Hardening(f"plain, k={bits_per_q_gram}", "Schnell 2009, doi:10.1186/1472-6947-9-41", encode)
+
+
+def shared_out(field_bits: Mapping[str, int], bits_per_q_gram: int, filter_bits: int = 1024) -> Hardening:
+    """The Bloom filter with a budget of positions a field, shared out over a value's q-grams."""
+
+    def encode(people: KnownPeople, key: bytes) -> EncodedPeople:
+        return as_bits(plain_filters(people, key, filter_bits, bits_per_q_gram, field_bits), "dice")
+
+    return Hardening("plain, bits per field", "Vatsalan 2014, doi:10.1016/j.jbi.2013.12.003", encode)
 
 
 def xor_folded(filter_bits: int = 1024, bits_per_q_gram: int = 20) -> Hardening:
@@ -103,6 +112,22 @@ def diffused(
 
     name = f"diffusion k={bits_per_q_gram}, t={terms}, M={diffused_bits}"
     return Hardening(name, "Armknecht, Heng, Schnell 2023, doi:10.56553/popets-2023-0054", encode)
+
+
+def pair_filters(terms: int, diffused_bits: int = 2048, filter_bits: int = 512) -> Hardening:
+    """Three diffused filters, over the pairs of given name, family name and date of birth, side by side."""
+    pairs = (("given_name", "family_name"), ("given_name", "birth_date"), ("family_name", "birth_date"))
+
+    def encode(people: KnownPeople, key: bytes) -> EncodedPeople:
+        filters = []
+        for pair in pairs:
+            pair_key = derive_key(key, ("pair", *pair))
+            encoded = diffused(terms, diffused_bits, filter_bits).encode(people.only(pair), pair_key)
+            filters.append(encoded.packed)
+        return as_bits(np.concatenate(filters, axis=1), "hamming")
+
+    source = "Armknecht, Heng, Schnell 2023, doi:10.56553/popets-2023-0054"
+    return Hardening(f"three pair filters jointly, t={terms}, M={diffused_bits}", source, encode)
 
 
 def tabulation_min_hash(hashes: int = 2048) -> Hardening:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -79,9 +79,16 @@ def row_q_grams(known: KnownField) -> tuple[npt.NDArray[np.int64], npt.NDArray[n
 
 
 def plain_filters(
-    people: KnownPeople, key: bytes, filter_bits: int, bits_per_q_gram: int
+    people: KnownPeople,
+    key: bytes,
+    filter_bits: int,
+    bits_per_q_gram: int,
+    field_bits: Mapping[str, int] | None = None,
 ) -> npt.NDArray[np.uint64]:
-    """Record-level Bloom filters by the custodian's own kernels, every q-gram with as many positions.
+    """Record-level Bloom filters by the custodian's own kernels.
+
+    Every q-gram has ``bits_per_q_gram`` positions, or, where ``field_bits`` has a budget for its field, its
+    share of that and at most so many.
 
     Returns
     -------
@@ -93,7 +100,8 @@ def plain_filters(
             continue
         field_key = derive_key(key, ("attacked", known.name))
         positions = position_table(field_key, known.q_grams.tokens, bits_per_q_gram, filter_bits)
-        add_field(filters, known.value_of_row, known.q_grams, positions, AMPLE_BITS, bits_per_q_gram)
+        budget = (field_bits or {}).get(known.name, AMPLE_BITS)
+        add_field(filters, known.value_of_row, known.q_grams, positions, budget, bits_per_q_gram)
     return filters
 
 

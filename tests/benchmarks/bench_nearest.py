@@ -1,0 +1,57 @@
+"""Pairs a second of the 100 nearest, beside faiss's flat binary index and the machine's limit.
+
+Run: ``python -m tests.benchmarks.bench_nearest [k]`` (after ``make peers``)
+
+Filters of 100,000 generated people a side under the deployed protocol. One thread and its CPU time on each side,
+preparation included on ours; five rounds in which everyone runs once; medians. The peer counts Hamming distances;
+Dice is ours alone.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from linkage_core.linkage_unit.nearest_neighbours import find_nearest
+from tests.benchmarks.generated_filters import filters_of_people
+from tests.benchmarks.peer_races import REPEATS, cpu_seconds, limit_rate, print_row, run_peer
+
+PEOPLE = 100_000
+SHAPES = ((4_000, 100_000), (20_000, 20_000))
+PEER_ROWS = 1_000
+
+
+def main() -> None:
+    k = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    a, b = filters_of_people(PEOPLE)
+    for measure in ("dice", "hamming"):  # compiles
+        for _, records in SHAPES:
+            find_nearest(a[:1024], b[:records], k, measure=measure, threads=1)
+    for rows, records in SHAPES:
+        race(a[:rows], b[:records], k)
+
+
+def race(a: np.ndarray, b: np.ndarray, k: int) -> None:
+    print(f"\n{len(a):,} x {len(b):,}, k = {k}, {64 * a.shape[1]} bits")
+    find_nearest(a, b, k, threads=1), find_nearest(a, b, k, measure="hamming", threads=1)
+    rates: dict[str, list[float]] = {"Hamming": [], "Dice": [], "faiss flat": [], "limit": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(REPEATS):
+            for name, measure in (("Hamming", "hamming"), ("Dice", "dice")):
+                seconds = cpu_seconds(lambda m=measure: find_nearest(a, b, k, measure=m, threads=1))
+                rates[name].append(len(a) * len(b) / seconds / 1e6)
+            theirs, result = run_peer("faiss", Path(folder), a[:PEER_ROWS], b, k)
+            rates["faiss flat"].append(PEER_ROWS * len(b) / theirs / 1e6)
+            rates["limit"].append(limit_rate(a.shape[1]))
+    print(f"{'one thread, CPU time':34}{'M pairs/s':>10}{'x peer':>9}{'x limit':>9}")
+    for name in rates:
+        print_row(name, rates[name], rates["faiss flat"], rates["limit"])
+    ours = find_nearest(a[:PEER_ROWS], b, k, measure="hamming").similarity
+    print(f"distances identical to faiss's: {np.array_equal(ours, result['distance'])}")
+
+
+if __name__ == "__main__":
+    main()
