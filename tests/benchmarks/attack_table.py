@@ -65,8 +65,14 @@ GRAPH_KNOWN = 200
 FALLEN = 0.9
 """An encoding that fell to fewer known pairs is not asked about more."""
 
+FIELD_BITS = {
+    "given_name": 110, "middle_name": 20, "family_name": 110, "birth_date": 130, "sex": 10,
+    "street": 60, "city": 20, "postcode": 40, "phone": 40, "email": 40,
+}  # fmt: skip
+"""Shares of the record-level filter that the nights delivered before they had evidence."""
+
 MENU: tuple[Hardening, ...] = (
-    shared_out({field.name: field.bits for field in PROTOCOL.fields}, PROTOCOL.filter.max_bits_per_q_gram),
+    shared_out(FIELD_BITS, bits_per_q_gram=40),
     plain(),
     xor_folded(),
     rule_90(),

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-
 import numpy as np
 import pyarrow as pa
 
-from linkage_core.custodian.field_columns import field_columns
-from linkage_core.custodian.key_derivation import derive_key
-from linkage_core.custodian.tokens import encode_tokens
 from linkage_core.evaluation.attacks.attack_outcome import AttackOutcome, worst_of
 from linkage_core.evaluation.attacks.colour_refinement import recognise_by_colour, unique_colours
 from linkage_core.evaluation.attacks.frequency_alignment import frequency_alignment
 from linkage_core.evaluation.attacks.token_percolation import token_percolation
-from linkage_core.protocol.evidence_spec import default_evidence
-from tests.benchmarks.attacked_registers import PROTOCOL, Registers, blocking_columns, new_key
+from linkage_core.protocol.evidence_spec import evidence_of
+from linkage_core.protocol.linkage_protocol import restrict_protocol
+from tests.benchmarks.attacked_registers import PROTOCOL, Registers, blocking_columns, new_key, token_columns
 
 KNOWN = (20, 100, 500)
 WORST_SHOWN = 5
 
 
 def evidence_columns(side: pa.RecordBatch, key: bytes) -> np.ndarray:
-    """The recommended tokens of a side, for the fields that it has: uint64, shape (n, tokens)."""
-    spec = default_evidence(fields_with_values(side))
-    keys = MappingProxyType({token.name: derive_key(key, ("token", token.name)) for token in spec.tokens})
-    return encode_tokens(field_columns(side, spec.fields), spec.tokens, keys, side.num_rows)
+    """The deployed passes and tokens of a side, for the fields that it has: uint64, shape (n, tokens)."""
+    spec = evidence_of(restrict_protocol(PROTOCOL, fields_with_values(side)))
+    return token_columns(side, spec, key)
 
 
 def fields_with_values(side: pa.RecordBatch) -> tuple[str, ...]:
@@ -47,13 +42,13 @@ def frequency_by_column(
 
 def print_columns(registers: Registers, source: str, seeds: int) -> None:
     """Markdown of both kinds of columns."""
-    names = default_evidence(fields_with_values(registers.side_a)).tokens
+    names = evidence_of(restrict_protocol(PROTOCOL, fields_with_values(registers.side_a))).tokens
     kinds = {
         f"the deployed protocol's {len(PROTOCOL.pass_names)} blocking values": (
             blocking_columns,
             list(PROTOCOL.pass_names),
         ),
-        f"the {len(names)} tokens of `default_evidence`": (evidence_columns, [token.name for token in names]),
+        f"the {len(names)} deployed passes and tokens": (evidence_columns, [token.name for token in names]),
     }
     for title, (encode, columns) in kinds.items():
         victim, same = (encode(registers.side_a, new_key(who, 0)) for who in ("victim", "attacker"))

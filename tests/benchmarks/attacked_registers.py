@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from linkage_core.custodian.encode_records import RecordEncoder, encode_batch
-from linkage_core.custodian.key_derivation import derive_custodian_keys
+from linkage_core.custodian.field_columns import field_columns
+from linkage_core.custodian.key_derivation import derive_key
 from linkage_core.custodian.normalise import normalise_batch
 from linkage_core.custodian.source_format import SourceFormat
+from linkage_core.custodian.tokens import encode_tokens
 from linkage_core.evaluation.attacks.encoded_people import EncodedPeople, pair_scores
 from linkage_core.evaluation.attacks.hardenings import Hardening
 from linkage_core.evaluation.attacks.known_people import KnownPeople, known_people
@@ -21,6 +22,7 @@ from linkage_core.evaluation.linkage_quality import ThresholdQuality, mark_true_
 from linkage_core.evaluation.synthetic_people import PeopleParameters, generate_people
 from linkage_core.linkage_unit.candidate_pairs import CandidatePairs, propose_pairs
 from linkage_core.linkage_unit.one_to_one import greedy_one_to_one, siphash_2_4
+from linkage_core.protocol.evidence_spec import EvidenceSpec, evidence_of
 from linkage_core.protocol.linkage_protocol import parse_protocol
 
 REPOSITORY = Path(__file__).parents[2]
@@ -103,8 +105,14 @@ def _rows_of(side: pa.RecordBatch, ids: list[str]) -> np.ndarray:
 
 def blocking_columns(side: pa.RecordBatch, key: bytes) -> np.ndarray:
     """The deployed protocol's blocking values of a side: uint64, shape (n, passes)."""
-    encoder = RecordEncoder(PROTOCOL, derive_custodian_keys(key, PROTOCOL), new_key("site", 0))
-    return encode_batch(side, encoder).blocking_values
+    spec = evidence_of(PROTOCOL)
+    return np.ascontiguousarray(token_columns(side, spec, key)[:, : spec.passes])
+
+
+def token_columns(side: pa.RecordBatch, spec: EvidenceSpec, key: bytes) -> np.ndarray:
+    """All tokens of a side, the passes' first: uint64, shape (n, tokens)."""
+    keys = {token.name: derive_key(key, ("token", token.name)) for token in spec.tokens}
+    return encode_tokens(field_columns(side, spec.fields), spec.tokens, keys, side.num_rows)
 
 
 def candidate_pairs(registers: Registers) -> CandidatePairs:

@@ -14,7 +14,7 @@ import pytest
 from linkage_core.evaluation.attacks.attack_outcome import AttackOutcome
 from linkage_core.evaluation.attacks.frequency_alignment import filter_words, frequency_alignment
 from linkage_core.evaluation.attacks.graph_matching_light import graph_matching_light
-from linkage_core.evaluation.attacks.hardenings import Hardening, diffused, plain
+from linkage_core.evaluation.attacks.hardenings import Hardening, pair_filters, plain
 from linkage_core.evaluation.attacks.insider_dictionary import insider_dictionary
 from linkage_core.evaluation.attacks.known_people import q_gram_indicators, same_value_classes
 from linkage_core.evaluation.attacks.known_plaintext_ridge import PopulationList, known_plaintext_ridge
@@ -27,7 +27,7 @@ from tests.benchmarks.attacked_registers import (
 )
 
 PEOPLE, KNOWN, TARGETS = 5_000, 2_000, 1_500
-DEFAULT, CONTROL = diffused(terms=6, diffused_bits=2048), plain()
+DEFAULT, CONTROL = pair_filters(terms=8), plain()
 MOST_SUCCESS, LEAST_CONTROL, MOST_RECALL_LOST = 0.01, 0.95, 0.01
 
 

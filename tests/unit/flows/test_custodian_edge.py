@@ -291,7 +291,7 @@ def test_nightlinks_own_encoding(folder: Path, capsys: pytest.CaptureFixture[str
     assert report["rows_encoded"] + report["rows_rejected"] == report["rows_read"] == 301
     protocol = parse_protocol(PROTOCOL.read_text())
     records = read_part((folder / "a.parquet").read_bytes(), protocol, report["rows_encoded"])
-    assert records.filters.any(axis=1).all()
+    assert records.evidence.tokens.any(axis=1).all()
     assert {c["name"] for c in report["source_columns"]} >= {"source_id", "given_name", "birth_date"}
     assert _run("validate", "--protocol", PROTOCOL, made[1]) in (0, 4)
     assert _run("validate", "--protocol", PROTOCOL, made[0], "--date-format", "%d.%m.%Y") == 1
