@@ -54,3 +54,9 @@ def encode_records(
         normalised.take(pa.array(order)), protocol, encoder.keys, seed=SEED_OF_RANDOM_PAIRS
     )
     return EncodedRecords(pseudonyms[order], evidence), aggregates
+
+
+def no_rows(protocol: LinkageProtocol) -> pa.RecordBatch:
+    """A normalised batch without rows, so that batches can be joined even when there are none."""
+    names = (SOURCE_ID, *protocol.field_names)
+    return pa.RecordBatch.from_pydict({name: pa.array([], pa.utf8()) for name in names})

@@ -9,7 +9,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from linkage_core.custodian.encode_records import RecordEncoder, encode_records
+from linkage_core.custodian.encode_records import RecordEncoder, encode_records, no_rows
 from linkage_core.custodian.field_rules import RowVerdicts, accepted_rows, check_rows, reject_seen_ids
 from linkage_core.custodian.normalise import normalise_batch
 from linkage_core.custodian.source_format import SourceFormat
@@ -18,7 +18,6 @@ from linkage_core.protocol.wire_format import write_part
 from tasks.custodian.edge_input import Columns, People
 from tasks.custodian.edge_progress import Progress
 from tasks.custodian.edge_schema import EdgeCounts
-from tasks.custodian.encode import no_rows
 from tasks.custodian.output_files import DigestedFile
 from tasks.custodian.reasons_file import ReasonsFile, breaches_of
 from tasks.custodian.source_rows import SourceBatch

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from linkage_core.custodian.encode_records import RecordEncoder, encode_records
+from linkage_core.custodian.encode_records import RecordEncoder, encode_records, no_rows
 from linkage_core.custodian.key_derivation import derive_custodian_keys
-from linkage_core.custodian.text_columns import SOURCE_ID
 from linkage_core.protocol.encoded_evidence import EvidenceAggregates
 from linkage_core.protocol.encoded_records import EncodedRecords
-from linkage_core.protocol.linkage_protocol import LinkageProtocol
 from tasks.custodian.normalise import NormalisedIdentifiers
 from tasks.custodian.settings import CustodianSite
 from tasks.protocol.stages import announce, stage
@@ -40,10 +38,3 @@ def encode_identifiers(normalised: NormalisedIdentifiers, site: CustodianSite) -
     normalised.rows.discard()
     announce(f"records encoded: {len(records)}")
     return EncodedDelivery(records, aggregates, keys.key_check_value, normalised)
-
-
-def no_rows(protocol: LinkageProtocol) -> pa.RecordBatch:
-    """A normalised batch without rows, so that batches can be joined even when there are none."""
-    return pa.RecordBatch.from_pydict(
-        {name: pa.array([], pa.utf8()) for name in (SOURCE_ID, *protocol.field_names)}
-    )

@@ -154,7 +154,7 @@ def test_no_argument_or_result_of_a_stage_is_stored(
     from flows.linkage_unit import link_and_load as prose
 
     monkeypatch.setattr(prose, "block_records", stage("block records")(lambda a, b, unit: planted))
-    monkeypatch.setattr(prose, "score_pairs", stage("score pairs")(lambda a, b, pairs: [pairs, a]))
+    monkeypatch.setattr(prose, "score_pairs", stage("score pairs")(lambda a, b, pairs, unit: [pairs, a]))
     for name in ("resolve_links", "summarise_night", "load_links", "publish_linkage_report"):
         monkeypatch.setattr(prose, name, stage(name)(lambda *_: planted))
     state = linkage_flow(lambda night, unit: (planted, planted))
