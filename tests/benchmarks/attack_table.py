@@ -65,8 +65,12 @@ GRAPH_KNOWN = 200
 FALLEN = 0.9
 """An encoding that fell to fewer known pairs is not asked about more."""
 
+FIELD_BITS = {field.name: field.bits for field in PROTOCOL.fields}
+MORE_BITS = {name: bits * 3 // 2 for name, bits in FIELD_BITS.items()}
+"""Half as much again: a fuller filter, whose diffusion leaks less."""
+
 MENU: tuple[Hardening, ...] = (
-    shared_out({field.name: field.bits for field in PROTOCOL.fields}, PROTOCOL.filter.max_bits_per_q_gram),
+    shared_out(FIELD_BITS, PROTOCOL.filter.max_bits_per_q_gram),
     plain(),
     xor_folded(),
     rule_90(),
@@ -84,6 +88,10 @@ MENU: tuple[Hardening, ...] = (
     diffused(6),
     diffused(8),
     diffused(8, diffused_bits=1024, bits_per_q_gram=10),
+    diffused(6, bits_per_q_gram=40, field_bits=FIELD_BITS),
+    diffused(8, bits_per_q_gram=40, field_bits=FIELD_BITS),
+    diffused(6, bits_per_q_gram=60, field_bits=MORE_BITS),
+    diffused(8, bits_per_q_gram=60, field_bits=MORE_BITS),
     pair_filters(6),
     pair_filters(8),
 )
@@ -145,7 +153,8 @@ def print_rows(rows: list[Row], people: int, options: argparse.Namespace, source
     attacks += ["graph", f"graph, {GRAPH_KNOWN} known", "frequency"]
     print(
         f"\nAttacked: {source}, N = {people:,} (graph: {options.graph_people:,}), overlap 100%,"
-        f" auxiliary: the same file; {options.targets:,} targets (graph: all); the worst of {options.seeds} seeds [95% Clopper-Pearson]."
+        f" auxiliary: the same file; {options.targets:,} targets (graph: all);"
+        f" the worst of {options.seeds} seeds [95% Clopper-Pearson]."
         f" Quality: R@P99 / best F1, candidates of the deployed passes, mean of {options.seeds} keys.\n"
     )
     sets = list(rows[0].quality)
