@@ -71,6 +71,9 @@ FIELD_BITS = {
 }  # fmt: skip
 """Shares of the record-level filter that the nights delivered before they had evidence."""
 
+MORE_BITS = {name: bits * 3 // 2 for name, bits in FIELD_BITS.items()}
+"""Half as much again: a fuller filter, whose diffusion leaks less."""
+
 MENU: tuple[Hardening, ...] = (
     shared_out(FIELD_BITS, bits_per_q_gram=40),
     plain(),
@@ -90,6 +93,10 @@ MENU: tuple[Hardening, ...] = (
     diffused(6),
     diffused(8),
     diffused(8, diffused_bits=1024, bits_per_q_gram=10),
+    diffused(6, bits_per_q_gram=40, field_bits=FIELD_BITS),
+    diffused(8, bits_per_q_gram=40, field_bits=FIELD_BITS),
+    diffused(6, bits_per_q_gram=60, field_bits=MORE_BITS),
+    diffused(8, bits_per_q_gram=60, field_bits=MORE_BITS),
     pair_filters(6),
     pair_filters(8),
 )
@@ -151,7 +158,8 @@ def print_rows(rows: list[Row], people: int, options: argparse.Namespace, source
     attacks += ["graph", f"graph, {GRAPH_KNOWN} known", "frequency"]
     print(
         f"\nAttacked: {source}, N = {people:,} (graph: {options.graph_people:,}), overlap 100%,"
-        f" auxiliary: the same file; {options.targets:,} targets (graph: all); the worst of {options.seeds} seeds [95% Clopper-Pearson]."
+        f" auxiliary: the same file; {options.targets:,} targets (graph: all);"
+        f" the worst of {options.seeds} seeds [95% Clopper-Pearson]."
         f" Quality: R@P99 / best F1, candidates of the deployed passes, mean of {options.seeds} keys.\n"
     )
     sets = list(rows[0].quality)

@@ -81,14 +81,20 @@ def _print_together(
     print("\n| all columns together | same file | other file |\n|---|---|---|")
     by_other = recognise_by_colour(victim, other, entry)
     print(f"| colour refinement | {_cell(alone)} | {_cell(by_other)}, {by_other.guesses} guesses |")
+    by_same, by_other = token_percolation(victim, same, me), token_percolation(victim, other, entry)
+    print(f"| percolation, nobody known | {_rights(by_same)} | {_rights(by_other)} |")
     for count in KNOWN:
         runs: tuple[list[AttackOutcome], list[AttackOutcome]] = ([], [])
         for seed in range(seeds):
             known = np.random.default_rng(seed).permutation(registers.truth_a)[:count]
             runs[0].append(token_percolation(victim, same, me, (known, known)))
             runs[1].append(token_percolation(victim, other, entry, (known, entry[known])))
-        cells = " | ".join(f"{_cell(o)}, {o.right}/{o.guesses} right" for o in map(worst_of, runs))
+        cells = " | ".join(_rights(worst_of(found)) for found in runs)
         print(f"| percolation from {count} known | {cells} |", flush=True)
+
+
+def _rights(outcome: AttackOutcome) -> str:
+    return f"{_cell(outcome)}, {outcome.right}/{outcome.guesses} right"
 
 
 def _cell(outcome: AttackOutcome) -> str:

@@ -131,10 +131,14 @@ def plant_people(hospital_url: str, pharmacy_url: str) -> None:
         _insert(cursor, "patient", hospital_rows())
         stay = {"admitted": "2026-02-01", "discharged": "2026-02-05", "diagnosis_code": "I21.9"}
         _insert(cursor, "admission", [{"patient_id": r["patient_id"], **stay} for r in hospital_rows()])
+        typed = TEN_PEOPLE[0].family  # content leaves readable: a name typed into a code must not
+        _insert(cursor, "admission", [{"patient_id": HOSPITAL_ID.format(0), **stay, "diagnosis_code": typed}])
     with _cursor(pharmacy_url) as cursor:
         _insert(cursor, "customer", pharmacy_rows())
         item = {"dispensed": "2026-02-09", "atc_code": "B01AC06", "qty": "1"}
         _insert(cursor, "dispensing", [{"cust_no": r["cust_no"], **item} for r in pharmacy_rows()])
+        typed = f"for {TEN_PEOPLE[1].given}"
+        _insert(cursor, "dispensing", [{"cust_no": PHARMACY_ID.format(0), **item, "atc_code": typed}])
 
 
 class _cursor:  # noqa: N801 - reads as a word in a with statement

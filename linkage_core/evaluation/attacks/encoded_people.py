@@ -62,7 +62,8 @@ def unpack_bits(packed: npt.NDArray[np.uint64]) -> Floats:
 
 def pack_bits(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
     """The inverse of :func:`unpack_bits`; the number of columns is a multiple of 64."""
-    return np.packbits(bits, axis=1, bitorder="little").view("<u8").astype(np.uint64)
+    octets = np.ascontiguousarray(np.packbits(bits, axis=1, bitorder="little"))
+    return octets.view("<u8").astype(np.uint64)
 
 
 def centred_features(encoded: EncodedPeople) -> Floats:

@@ -40,16 +40,21 @@ def frequency_alignment(victim: Words, auxiliary: Words, truth: Words) -> Attack
         Records, not values: a value of 100 records counts 100 times. A rank is aligned when its count is
         unique in both files, whether or not ranks above it tie.
     """
-    values, counts = _ranked(victim)
-    names, name_counts = _ranked(auxiliary)
-    ranks = min(len(values), len(names))
-    unique = _is_unique(counts)[:ranks] & _is_unique(name_counts)[:ranks]
-    encodings, meanings = values[:ranks][unique], names[:ranks][unique]
+    encodings, meanings = align_ranks(victim, auxiliary)
     named, guess = _look_up(victim, encodings, meanings)
     right = named & (guess == truth)
     return AttackOutcome(
         int(np.count_nonzero(right)), int(np.count_nonzero(victim != NULL)), int(np.count_nonzero(named))
     )
+
+
+def align_ranks(victim: Words, auxiliary: Words) -> tuple[Words, Words]:
+    """Encodings and the values that stand at the same rank, where neither rank ties; the commonest first."""
+    values, counts = _ranked(victim)
+    names, name_counts = _ranked(auxiliary)
+    ranks = min(len(values), len(names))
+    unique = _is_unique(counts)[:ranks] & _is_unique(name_counts)[:ranks]
+    return values[:ranks][unique], names[:ranks][unique]
 
 
 def filter_words(filters: Sequence[Words]) -> Words:

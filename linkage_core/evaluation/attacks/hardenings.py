@@ -101,16 +101,23 @@ def flipped(rate: float, filter_bits: int = 1024, bits_per_q_gram: int = 20) -> 
 
 
 def diffused(
-    terms: int, diffused_bits: int = 2048, filter_bits: int = 1024, bits_per_q_gram: int = 20
+    terms: int,
+    diffused_bits: int = 2048,
+    filter_bits: int = 1024,
+    bits_per_q_gram: int = 20,
+    field_bits: Mapping[str, int] | None = None,
 ) -> Hardening:
-    """Every output bit is the XOR of ``terms`` keyed bits, by the custodian's own kernels."""
+    """Every output bit is the XOR of ``terms`` keyed bits, by the custodian's own kernels; with a budget of
+    positions a field as of :func:`shared_out` where ``field_bits`` says so.
+    """
 
     def encode(people: KnownPeople, key: bytes) -> EncodedPeople:
-        filters = plain_filters(people, key, filter_bits, bits_per_q_gram)
+        filters = plain_filters(people, key, filter_bits, bits_per_q_gram, field_bits)
         table = diffusion_table(derive_key(key, ("diffusion",)), filter_bits, diffused_bits, terms)
         return as_bits(diffuse(filters, table), "hamming")
 
-    name = f"diffusion k={bits_per_q_gram}, t={terms}, M={diffused_bits}"
+    spent = f"bits per field, {sum(field_bits.values())} in all" if field_bits else f"k={bits_per_q_gram}"
+    name = f"diffusion {spent}, t={terms}, M={diffused_bits}"
     return Hardening(name, "Armknecht, Heng, Schnell 2023, doi:10.56553/popets-2023-0054", encode)
 
 

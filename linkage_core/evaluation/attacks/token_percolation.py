@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from linkage_core.evaluation.attacks.attack_outcome import AttackOutcome
+from linkage_core.evaluation.attacks.frequency_alignment import align_ranks
 
 Words = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.intp]
@@ -23,9 +24,9 @@ LARGEST_BLOCK = 300
 
 
 def token_percolation(
-    victim: Words, attacker: Words, true_entry: Rows, known: tuple[Rows, Rows]
+    victim: Words, attacker: Words, true_entry: Rows, known: tuple[Rows, Rows] | None = None
 ) -> AttackOutcome:
-    """Name the victim's records, given some that are known.
+    """Name the victim's records, given some that are known, or else the commonest values of each column.
 
     Parameters
     ----------
@@ -33,8 +34,9 @@ def token_percolation(
         Tokens, blocking values, or both, under unrelated keys; 0 is null.
     true_entry : ndarray of intp, shape (n,)
         Each victim's row in the attacker's list, -1 when not in it; used for counting only.
-    known : tuple of ndarray of intp
-        Rows of the victim and of the list whose connection the attacker knows; they are no targets.
+    known : tuple of ndarray of intp, optional
+        Rows of the victim and of the list whose connection the attacker knows; they are no targets. Without
+        any, the first meanings are those of frequency alignment.
 
     Returns
     -------
@@ -42,23 +44,35 @@ def token_percolation(
         Of the iteration after which nothing changed, or the last.
     """
     nodes_v, nodes_a = _number_nodes(victim), _number_nodes(attacker)
+    known_v, known_a = known if known is not None else (np.empty(0, np.intp), np.empty(0, np.intp))
     width = int(nodes_a.max(initial=0)) + 1
     weight = _node_weights(_incidence(nodes_a, width))
     # Who is known can be nobody else, so that one unknown person in a block of two stands out.
-    unknown_v, unknown_a = _without(nodes_v, known[0]), _without(nodes_a, known[1])
-    of_attacker = _incidence(unknown_a, width)
-    matched_v, matched_a = known
+    unknown_v, of_attacker = _without(nodes_v, known_v), _incidence(_without(nodes_a, known_a), width)
+    meaning = _align_meanings(nodes_v, nodes_a) if known is None else np.zeros(0, np.intp)
+    matched_v, matched_a = known_v, known_a
     for _ in range(ITERATIONS):
-        meaning = _vote_meanings(nodes_v, nodes_a, matched_v, matched_a)
+        if len(matched_v):
+            meaning = _vote_meanings(nodes_v, nodes_a, matched_v, matched_a)
         found_v, found_a = _mutual_best(_incidence(meaning[unknown_v], width), of_attacker, weight)
         before = len(matched_v)
-        matched_v, matched_a = np.append(known[0], found_v), np.append(known[1], found_a)
+        matched_v, matched_a = np.append(known_v, found_v), np.append(known_a, found_a)
         if len(matched_v) == before:
             break
-    guesses = slice(len(known[0]), None)
-    right = int(np.count_nonzero(true_entry[matched_v[guesses]] == matched_a[guesses]))
-    targets = int(np.count_nonzero(true_entry >= 0)) - len(known[0])
-    return AttackOutcome(right, targets, len(matched_v) - len(known[0]))
+    guessed_v, guessed_a = matched_v[len(known_v) :], matched_a[len(known_v) :]
+    right = int(np.count_nonzero(true_entry[guessed_v] == guessed_a))
+    targets = int(np.count_nonzero(true_entry >= 0)) - len(known_v)
+    return AttackOutcome(right, targets, len(guessed_v))
+
+
+def _align_meanings(nodes_v: Rows, nodes_a: Rows) -> Rows:
+    """For each of the victim's nodes the attacker's of the same rank in its column, 0 where ranks tie."""
+    meaning = np.zeros(int(nodes_v.max(initial=0)) + 1, np.intp)
+    for column in range(nodes_v.shape[1]):
+        of_v, of_a = nodes_v[:, column].astype(np.uint64), nodes_a[:, column].astype(np.uint64)
+        encodings, names = align_ranks(of_v, of_a)
+        meaning[encodings.astype(np.intp)] = names.astype(np.intp)
+    return meaning
 
 
 def _number_nodes(values: Words) -> Rows:

@@ -88,3 +88,14 @@ def test_the_number_of_words_must_be_a_constant(intrinsic):
     kernel = CompiledKernel(ask_for_two_rows if intrinsic == "shared_bits" else ask_for_one_row)
     with pytest.raises(NumbaError, match="words must be a constant"):
         kernel(rows, 8)
+
+
+def test_the_shape_of_a_bound_must_be_a_constant():
+    rows, limits, marks = np.zeros((2, 8), np.uint64), np.zeros(2, np.int64), np.zeros((2, 8), np.uint64)
+    slabs = np.zeros((64, 8, 8), np.uint64)
+
+    def mark(rows, slabs, limits, marks, words):
+        popcount_intrinsics.mark_close_lanes(rows, 0, slabs, 0, limits, marks, words, 1)
+
+    with pytest.raises(NumbaError, match="words and groups must be constants"):
+        CompiledKernel(mark)(rows, slabs, limits, marks, 8)
