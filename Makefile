@@ -80,3 +80,8 @@ bench-kernels: setup peers ## threshold join and nearest neighbours beside anonl
 lock-peers: setup ## resolve the peers' dependencies anew
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url --no-annotate requirements-peers.in -o requirements-peers.txt
+
+# Attacks: what the encodings and columns disclose, beside the quality that they give. About half an hour.
+.PHONY: attack-table
+attack-table: setup ## attacks on every encoding beside its quality; Markdown, and deployments/pictures/attacks.svg
+	@$(BIN)/python -m tests.benchmarks.attack_table

@@ -18,8 +18,10 @@ from linkage_core.evaluation.attacks.hardenings import Hardening, pair_filters, 
 from linkage_core.evaluation.attacks.insider_dictionary import insider_dictionary
 from linkage_core.evaluation.attacks.known_people import q_gram_indicators, same_value_classes
 from linkage_core.evaluation.attacks.known_plaintext_ridge import PopulationList, known_plaintext_ridge
+from tests.benchmarks.attacked_columns import evidence_columns, frequency_by_column
 from tests.benchmarks.attacked_registers import (
     Registers,
+    blocking_columns,
     candidate_pairs,
     generated_registers,
     linkage_quality_of,
@@ -62,6 +64,15 @@ def test_counts_of_equal_filters_tell_nothing():
     people = registers().both.take(registers().rows_a)
     words = filter_words([DEFAULT.encode(people, new_key("victim", 1)).packed])
     assert frequency_alignment(words, words, words).success <= MOST_SUCCESS
+
+
+@pytest.mark.parametrize("encode", [blocking_columns, evidence_columns])
+def test_counts_of_equal_values_tell_little(encode):
+    """Each column alone, with another file as auxiliary. Together they tell far more: `make attack-table`."""
+    world = registers()
+    victim, same = (encode(world.side_a, new_key(who, 1)) for who in ("victim", "attacker"))
+    other = encode(world.side_b, new_key("attacker", 1))
+    assert max(by_other.success for _, by_other in frequency_by_column(victim, same, other)) <= MOST_SUCCESS
 
 
 def test_hardening_costs_little_recall():
