@@ -30,8 +30,8 @@ from linkage_core.evaluation.attacks.token_percolation import token_percolation
 from linkage_core.protocol.linkage_protocol import FieldSpec
 
 SPECS = (
-    FieldSpec(name="given_name", kind="name", bits=100),
-    FieldSpec(name="birth_date", kind="date", bits=100),
+    FieldSpec(name="given_name", kind="name"),
+    FieldSpec(name="birth_date", kind="date"),
 )
 KEY = b"k" * 32
 
