@@ -124,7 +124,6 @@ def candidate_pairs(registers: Registers) -> CandidatePairs:
         pass_names=PROTOCOL.pass_names,
         max_block_pairs=PROTOCOL.blocking.max_block_pairs,
         pair_budget=PROTOCOL.blocking.pair_budget,
-        partners_per_record=PROTOCOL.blocking.partners_per_record,
     )
 
 
