@@ -23,11 +23,18 @@ import pyarrow as pa
 from linkage_core.custodian.keyed_hashing import hmac_sha256_many
 from linkage_core.custodian.q_grams import number_codes
 from linkage_core.custodian.text_columns import text_buffers
+from linkage_core.custodian.text_folding import words
 from linkage_core.protocol.encoded_records import NULL_BLOCKING_VALUE
 from linkage_core.protocol.linkage_protocol import BlockingPart, BlockingPass
 
 _LENGTH_BYTES = 2
 _LETTERS = re.compile("[a-z]+")
+_STREET_KINDS = words(
+    """
+    n s e w ne nw se sw st ave rd dr ln ct pl blvd sq ter terr trl pkwy hwy cir cct cres cl gr way apt ste
+    """
+)
+STREET_START_LETTERS = 4
 _HOUSE_NUMBER = re.compile(r"(?:^| )0*([0-9]+)[a-z]?(?: |$)")
 
 
@@ -51,6 +58,15 @@ def house_number(street: str) -> str | None:
     return found[1] if found else None
 
 
+def street_start(street: str) -> str | None:
+    """The first letters of a street's name without numbers, directions and kinds of street; None if none.
+
+    Spaces do not count, so a name that was split or joined keeps its start.
+    """
+    kept = [word for word in street.split() if word.isalpha() and word not in _STREET_KINDS]
+    return "".join(kept)[:STREET_START_LETTERS] or None
+
+
 def year_sorted_day_month(date: str) -> str:
     """The year and the smaller then the larger of month and day: equal for a date whose day and month are
     swapped.
@@ -64,28 +80,63 @@ BLOCKING_FUNCTIONS: Mapping[str, Callable[[str], str | None]] = {
     "prefix1": lambda value: value[:1],
     "prefix3": lambda value: value[:3],
     "suffix3": lambda value: value[-3:],
+    "decade": lambda date: date[:3],
     "year": lambda date: date[:4],
     "year_month": lambda date: date[:6],
     "month_day": lambda date: date[4:8],
     "year_digit_month_day": lambda date: date[3:8],
     "year_sorted_day_month": year_sorted_day_month,
     "house_number": house_number,
+    "street_start": street_start,
 }
-"""What each code of the protocol takes from a normalised value; None makes the record null in that pass.
+"""What each code of the protocol, but for nicknames, takes from a normalised value; None makes the record null.
 
 A value shorter than a prefix or suffix is taken whole.
 """
 
 
-def code_column(value_of_row: npt.NDArray[np.intp], values: pa.Array, code: str) -> CodedColumn:
-    """A column of distinct values and row indices (-1 for null) seen through ``code``."""
+def coding_functions(formal_names: Mapping[str, str]) -> Mapping[str, Callable[[str], str | None]]:
+    """Every code's function, with nicknames read by a table from a name to its formal name.
+
+    ``nickname`` is the formal name, or the name itself where the table has none; ``nickname_sound`` its Soundex.
+    """
+
+    def formal(name: str) -> str:
+        return formal_names.get(name, name)
+
+    return {**BLOCKING_FUNCTIONS, "nickname": formal, "nickname_sound": lambda name: soundex(formal(name))}
+
+
+def code_column(
+    value_of_row: npt.NDArray[np.intp],
+    values: pa.Array,
+    code: str,
+    functions: Mapping[str, Callable[[str], str | None]] = BLOCKING_FUNCTIONS,
+) -> CodedColumn:
+    """A column of distinct values and row indices (-1 for null) seen through ``code``, one of ``functions``."""
     if code == "exact":
         return CodedColumn(value_of_row.astype(np.int64), values)
-    function = BLOCKING_FUNCTIONS[code]
+    function = functions[code]
     coded = pa.array([function(value) for value in values.to_pylist()], pa.utf8()).dictionary_encode()
     code_of_value = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     # a last entry of -1 serves the rows whose value index is -1
     return CodedColumn(np.append(code_of_value, -1)[value_of_row], coded.dictionary)
+
+
+def unordered_pair(one: CodedColumn, other: CodedColumn) -> CodedColumn:
+    """Two columns as one that does not tell which is which: null where either is missing.
+
+    The code is the smaller text, a line feed, and the larger; normalised values hold no line feed.
+    """
+    present = (one.code_of_row >= 0) & (other.code_of_row >= 0)
+    pairs = (one.code_of_row[present] << 32 | other.code_of_row[present]).astype(np.uint64)
+    numbers, distinct = number_codes(pairs)
+    texts_one, texts_other = one.codes.to_pylist(), other.codes.to_pylist()
+    texts = ["\n".join(sorted((texts_one[p >> 32], texts_other[p & 0xFFFFFFFF]))) for p in distinct.tolist()]
+    coded = pa.array(texts, pa.utf8()).dictionary_encode()
+    code_of_row = np.full(len(one.code_of_row), -1, np.int64)
+    code_of_row[present] = coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)[numbers]
+    return CodedColumn(code_of_row, coded.dictionary)
 
 
 def blocking_values(

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linkage_core.custodian.blocking_keys import CodedColumn, blocking_values, code_column
+from linkage_core.custodian.blocking_keys import (
+    CodedColumn,
+    blocking_values,
+    code_column,
+    coding_functions,
+    unordered_pair,
+)
 from linkage_core.custodian.bloom_filters import add_field, position_table
 from linkage_core.custodian.key_derivation import CustodianKeys
+from linkage_core.custodian.nickname_table import load_formal_names
 from linkage_core.custodian.normalise import NormalisedBatch
 from linkage_core.custodian.q_grams import value_q_grams
 from linkage_core.custodian.record_pseudonyms import record_pseudonyms
 from linkage_core.custodian.text_columns import SOURCE_ID
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.encoded_records import EncodedRecords
+from linkage_core.protocol.evidence_spec import FAMILY, GIVEN, NAMES
 from linkage_core.protocol.linkage_protocol import BlockingPart, LinkageProtocol
 
 
@@ -61,7 +70,8 @@ def encode_batch(normalised: NormalisedBatch | pa.RecordBatch, encoder: RecordEn
     Raises
     ------
     NightlinkError
-        E-INPUT when a source id is missing or a column is not normalised text.
+        E-INPUT when a source id is missing or a column is not normalised text; E-PROTOCOL when this
+        installation has not the protocol's nickname table.
     """
     batch = normalised.records if isinstance(normalised, NormalisedBatch) else normalised
     protocol = encoder.protocol
@@ -105,8 +115,9 @@ def _encode_blocking_values(
     columns: dict[str, _DistinctColumn], encoder: RecordEncoder, rows: int
 ) -> npt.NDArray[np.uint64]:
     passes = encoder.protocol.blocking.passes
+    functions = coding_functions(load_formal_names(encoder.protocol.nickname_table))
     parts = {part for blocking_pass in passes for part in blocking_pass.parts}
-    coded = {part: _code(columns, part) for part in parts}
+    coded = {part: _code(columns, part, functions) for part in parts}
     values = np.zeros((rows, len(passes)), np.uint64)
     for p, blocking_pass in enumerate(passes):
         values[:, p] = blocking_values(
@@ -115,9 +126,18 @@ def _encode_blocking_values(
     return values
 
 
-def _code(columns: dict[str, _DistinctColumn], part: BlockingPart) -> CodedColumn:
+def _code(
+    columns: dict[str, _DistinctColumn],
+    part: BlockingPart,
+    functions: Mapping[str, Callable[[str], str | None]],
+) -> CodedColumn:
+    if part.field == NAMES:
+        given, family = (
+            _code(columns, BlockingPart(field=name, code=part.code), functions) for name in (GIVEN, FAMILY)
+        )
+        return unordered_pair(given, family)
     column = columns[part.field]
-    return code_column(column.value_of_row, column.values, part.code)
+    return code_column(column.value_of_row, column.values, part.code, functions)
 
 
 def _distinct_column(batch: pa.RecordBatch, name: str) -> _DistinctColumn:

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linkage_core.custodian.blocking_keys import BLOCKING_FUNCTIONS, CodedColumn
-from linkage_core.custodian.q_grams import number_codes
-from linkage_core.custodian.text_folding import words
+from linkage_core.custodian.blocking_keys import BLOCKING_FUNCTIONS, CodedColumn, unordered_pair
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.evidence_spec import FAMILY, GIVEN, NAMES, TokenPart
-
-_STREET_KINDS = words(
-    """
-    n s e w ne nw se sw st ave rd dr ln ct pl blvd sq ter terr trl pkwy hwy cir cct cres cl gr way apt ste
-    """
-)
-STREET_START_LETTERS = 4
 
 
 @dataclass(frozen=True)
@@ -32,23 +23,6 @@ class FieldColumn:
 
 
 FieldColumns = Mapping[str, FieldColumn]
-
-
-def street_start(street: str) -> str | None:
-    """The first letters of a street's name without numbers, directions and kinds of street; None if none.
-
-    Spaces do not count, so a name that was split or joined keeps its start.
-    """
-    kept = [word for word in street.split() if word.isalpha() and word not in _STREET_KINDS]
-    return "".join(kept)[:STREET_START_LETTERS] or None
-
-
-EVIDENCE_FUNCTIONS: Mapping[str, Callable[[str], str | None]] = {
-    **BLOCKING_FUNCTIONS,
-    "decade": lambda date: date[:3],
-    "street_start": street_start,
-}
-"""What each code of a token takes from a normalised value; None makes the token null."""
 
 
 def field_columns(batch: pa.RecordBatch, fields: Sequence[str]) -> FieldColumns:
@@ -76,7 +50,7 @@ def code_field(column: FieldColumn, code: str) -> CodedColumn:
     """A column seen through a code."""
     if code == "exact":
         return CodedColumn(column.value_of_row.astype(np.int64), column.values)
-    function = EVIDENCE_FUNCTIONS[code]
+    function = BLOCKING_FUNCTIONS[code]
     coded = pa.array([function(v) for v in column.values.to_pylist()], pa.utf8()).dictionary_encode()
     code_of_value = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     # a last entry of -1 serves the rows whose value index is -1
@@ -84,17 +58,8 @@ def code_field(column: FieldColumn, code: str) -> CodedColumn:
 
 
 def _unordered_names(columns: FieldColumns, code: str, rows: int) -> CodedColumn:
-    """Given and family name as one value that does not tell which is which; null when one is missing."""
     given, family = (code_part(columns, TokenPart(name, code), rows) for name in (GIVEN, FAMILY))
-    present = (given.code_of_row >= 0) & (family.code_of_row >= 0)
-    pairs = (given.code_of_row[present] << 32 | family.code_of_row[present]).astype(np.uint64)
-    numbers, distinct = number_codes(pairs)
-    first, last = given.codes.to_pylist(), family.codes.to_pylist()
-    texts = ["\n".join(sorted((first[p >> 32], last[p & 0xFFFFFFFF]))) for p in distinct.tolist()]
-    coded = pa.array(texts, pa.utf8()).dictionary_encode()
-    code_of_row = np.full(rows, -1, np.int64)
-    code_of_row[present] = coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)[numbers]
-    return CodedColumn(code_of_row, coded.dictionary)
+    return unordered_pair(given, family)
 
 
 def _field_column(batch: pa.RecordBatch, name: str) -> FieldColumn:

@@ -23,7 +23,14 @@ from pydantic import (
 )
 
 from linkage_core.errors import ProtocolError
-from linkage_core.protocol.protocol_mistakes import EPOCH_PATTERN, NAME_PATTERN, EntryError, describe_mistake
+from linkage_core.protocol.evidence_spec import FAMILY, GIVEN, NAMES
+from linkage_core.protocol.protocol_mistakes import (
+    DIGEST_PATTERN,
+    EPOCH_PATTERN,
+    NAME_PATTERN,
+    EntryError,
+    describe_mistake,
+)
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 # Strict: TOML has types of its own, so that true or "3" where a number belongs is a mistake. Whole numbers
@@ -35,17 +42,24 @@ FieldKind = Literal["name", "date", "sex", "text", "postcode", "phone", "email"]
 BLOCKING_CODES: dict[str, frozenset[str]] = {
     "exact": frozenset({"name", "date", "sex", "text", "postcode", "phone", "email"}),
     "soundex": frozenset({"name"}),
+    "nickname": frozenset({"name"}),
+    "nickname_sound": frozenset({"name"}),
     "prefix1": frozenset({"name", "text", "postcode"}),
     "prefix3": frozenset({"name", "text", "postcode"}),
     "suffix3": frozenset({"name"}),
+    "decade": frozenset({"date"}),
     "year": frozenset({"date"}),
     "year_month": frozenset({"date"}),
     "month_day": frozenset({"date"}),
     "year_digit_month_day": frozenset({"date"}),
     "year_sorted_day_month": frozenset({"date"}),
     "house_number": frozenset({"text"}),
+    "street_start": frozenset({"text"}),
 }
 """What a blocking part may take from a field, and from which kinds of field."""
+
+NICKNAME_CODES = frozenset({"nickname", "nickname_sound"})
+"""Codes that need the protocol's nickname table."""
 
 REQUIRED_FIELDS: dict[str, FieldKind] = {"given_name": "name", "family_name": "name", "birth_date": "date"}
 """Fields that every protocol has, with their kinds."""
@@ -85,8 +99,18 @@ class FilterSpec(_Frozen):
         return bits
 
 
+class NicknameTableSpec(_Frozen):
+    """Which nickname table the custodians use: its version and the SHA-256 of its file, so that both have it."""
+
+    version: Name
+    sha256: Annotated[str, StringConstraints(pattern=DIGEST_PATTERN)]
+
+
 class BlockingPart(_Frozen):
-    """One field seen through one code, such as the Soundex of the family name."""
+    """One field seen through one code, such as the Soundex of the family name.
+
+    The field ``names`` is given and family name together, without telling which is which.
+    """
 
     field: Name
     code: str
@@ -113,13 +137,24 @@ class BlockingPass(_Frozen):
     """One blocking pass: records that agree on all parts become candidates. Null when a part is missing."""
 
     name: Name
-    parts: tuple[BlockingPart, ...] = Field(min_length=2, max_length=5)
+    parts: tuple[BlockingPart, ...] = Field(min_length=1, max_length=5)
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields that must agree, through one code or another."""
+        found = {part.field for part in self.parts}
+        return frozenset(found - {NAMES} | ({GIVEN, FAMILY} if NAMES in found else set()))
 
 
 class BlockingSpec(_Frozen):
-    """All passes, and the limits that keep one crowded value from exploding."""
+    """All passes, and the limits that keep one crowded value from exploding.
 
-    max_block_pairs: WholeNumber = Field(default=2000, ge=1, le=10**9)
+    ``partners_per_record`` bounds what a record asks for: it takes its smallest blocks first, up to so many
+    partners, more when it has fewer values (:mod:`linkage_core.linkage_unit.candidate_pairs`).
+    """
+
+    partners_per_record: WholeNumber = Field(default=22, ge=1, le=10**6)
+    max_block_pairs: WholeNumber = Field(default=200_000, ge=1, le=10**9)
     pair_budget: WholeNumber = Field(default=50_000_000, ge=1, le=10**12)
     passes: tuple[BlockingPass, ...] = Field(min_length=1, max_length=32)
 
@@ -156,6 +191,7 @@ class LinkageProtocol(_Frozen):
     custodians: tuple[Name, Name]
     filter: FilterSpec = FilterSpec()
     fields: tuple[FieldSpec, ...] = Field(min_length=1, max_length=100)
+    nickname_table: NicknameTableSpec | None = None
     blocking: BlockingSpec
     decision: DecisionSpec
 
@@ -185,6 +221,8 @@ class LinkageProtocol(_Frozen):
         _refuse_duplicates("custodian", self.custodians)
         _check_required_fields(self)
         _check_fill(self)
+        if NAMES in self.field_names:
+            raise EntryError(f"a field called {NAMES}", f"another name: {NAMES} means both names, unordered")
         _check_passes(self)
         return self
 
@@ -192,6 +230,7 @@ class LinkageProtocol(_Frozen):
 _KNOWN_ENTRIES: dict[tuple[str, ...], Sequence[str]] = {
     (): tuple(LinkageProtocol.model_fields),
     ("filter",): tuple(FilterSpec.model_fields),
+    ("nickname_table",): tuple(NicknameTableSpec.model_fields),
     ("fields",): tuple(FieldSpec.model_fields),
     ("blocking",): tuple(BlockingSpec.model_fields),
     ("blocking", "passes"): tuple(BlockingPass.model_fields),
@@ -232,16 +271,33 @@ def _check_passes(protocol: LinkageProtocol) -> None:
         parts = frozenset((part.field, part.code) for part in blocking_pass.parts)
         if len(parts) < len(blocking_pass.parts):
             raise EntryError(f"a part twice in the blocking pass {name}", "each part once")
+        _check_breadth(protocol, blocking_pass)
         if parts in seen:
             raise EntryError(f"the blocking passes {seen[parts]} and {name} of the same parts", "one of them")
         seen[parts] = name
 
 
+def _check_breadth(protocol: LinkageProtocol, blocking_pass: BlockingPass) -> None:
+    """Values of one field alone could be counted, and matched with a list of names or dates by frequency.
+
+    Two parts of an address are a home's: no value of theirs is frequent.
+    """
+    if len(blocking_pass.fields) > 1:
+        return
+    (field,) = blocking_pass.fields
+    if len(blocking_pass.parts) < 2 or protocol.field(field).kind != "text":
+        found = f"the blocking pass {blocking_pass.name} over {field} alone"
+        raise EntryError(found, "parts of at least two fields, or two parts of an address")
+
+
 def _check_part(protocol: LinkageProtocol, pass_name: str, part: BlockingPart) -> None:
-    if part.field not in protocol.field_names:
+    if part.field not in (*protocol.field_names, NAMES):
         found = f"the blocking pass {pass_name} over {part.field}, which is no field"
-        raise EntryError(found, f"one of {', '.join(protocol.field_names)}")
-    kind = protocol.field(part.field).kind
+        raise EntryError(found, f"one of {', '.join((*protocol.field_names, NAMES))}")
+    if part.code in NICKNAME_CODES and protocol.nickname_table is None:
+        found = f"the blocking pass {pass_name} taking {part.code}, but no nickname_table"
+        raise EntryError(found, "the table's version and sha256")
+    kind = "name" if part.field == NAMES else protocol.field(part.field).kind
     if kind not in BLOCKING_CODES[part.code]:
         found = f"the blocking pass {pass_name} taking {part.code} of {part.field}, a field of kind {kind}"
         codes = [code for code, kinds in BLOCKING_CODES.items() if kind in kinds]

@@ -16,6 +16,7 @@ def block_records(a: ReceivedDelivery, b: ReceivedDelivery, unit: LinkageUnit) -
         a.records.blocking_values,
         b.records.blocking_values,
         pass_names=unit.protocol.pass_names,
+        partners_per_record=blocking.partners_per_record,
         max_block_pairs=blocking.max_block_pairs,
         pair_budget=blocking.pair_budget,
     )

@@ -6,8 +6,10 @@ They share no code with the encoder besides the protocol's types. Fast and slow 
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import hmac
+from pathlib import Path
 
 from linkage_core.protocol.linkage_protocol import (
     BlockingPass,
@@ -15,6 +17,8 @@ from linkage_core.protocol.linkage_protocol import (
     LinkageProtocol,
     protocol_fingerprint,
 )
+
+NICKNAMES = Path(__file__).parents[2] / "linkage_core" / "custodian" / "tables" / "nicknames_us_1.csv.gz"
 
 Record = dict[str, str | None]
 
@@ -116,8 +120,14 @@ def slow_code(value: str, code: str) -> str | None:
         return value[-3:]
     if code == "house_number":
         return _slow_house_number(value)
+    if code == "street_start":
+        return _slow_street_start(value)
+    if code in ("nickname", "nickname_sound"):
+        formal = slow_formal_name(value)
+        return formal if code == "nickname" else slow_soundex(formal)
     year, month, day = value[:4], value[4:6], value[6:8]
     return {
+        "decade": year[:3],
         "year": year,
         "year_month": year + month,
         "month_day": month + day,
@@ -134,14 +144,74 @@ def _slow_house_number(street: str) -> str | None:
     return None
 
 
+def _slow_street_start(street: str) -> str | None:
+    """Four letters of the street's words that are no number, direction or kind of street."""
+    passed_over = {
+        "n",
+        "s",
+        "e",
+        "w",
+        "ne",
+        "nw",
+        "se",
+        "sw",
+        "st",
+        "ave",
+        "rd",
+        "dr",
+        "ln",
+        "ct",
+        "pl",
+        "blvd",
+        "sq",
+    }
+    passed_over |= {
+        "ter",
+        "terr",
+        "trl",
+        "pkwy",
+        "hwy",
+        "cir",
+        "cct",
+        "cres",
+        "cl",
+        "gr",
+        "way",
+        "apt",
+        "ste",
+    }
+    letters = ""
+    for word in street.split(" "):
+        if word not in passed_over and all("a" <= char <= "z" for char in word):
+            letters += word
+    return letters[:4] if letters else None
+
+
+def slow_formal_name(name: str) -> str:
+    """The table's formal name of a nickname, read line by line; the name itself if it has no line."""
+    with gzip.open(NICKNAMES, "rt") as lines:
+        for line in lines:
+            nickname, formal = line.rstrip("\n").split(",")
+            if nickname == name:
+                return formal
+    return name
+
+
+def _slow_part(record: Record, field: str, code: str) -> str | None:
+    if field == "names":
+        both = [_slow_part(record, name, code) for name in ("given_name", "family_name")]
+        return None if None in both else "\n".join(sorted(both))
+    value = record.get(field)
+    return slow_code(value, code) if value else None
+
+
 def slow_blocking_value(
     record: Record, blocking_pass: BlockingPass, protocol: LinkageProtocol, linkage_key: bytes
 ) -> int:
     """One pass's keyed value; 0 when a part is missing."""
     message = b""
     for part in blocking_pass.parts:
-        value = record.get(part.field)
-        taken = slow_code(value, part.code) if value else None
+        taken = _slow_part(record, part.field, part.code)
         if taken is None:
             return 0
         message += len(taken).to_bytes(2, "little") + taken.encode("ascii")

@@ -6,10 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from linkage_core.custodian.blocking_keys import street_start
 from linkage_core.custodian.diffusion import diffuse, diffusion_table
 from linkage_core.custodian.encode_evidence import derive_evidence_keys, encode_evidence
 from linkage_core.custodian.field_aggregates import agreement_rate, level_rates, swap_rate
-from linkage_core.custodian.field_columns import FieldColumn, field_columns, street_start
+from linkage_core.custodian.field_columns import FieldColumn, field_columns
 from linkage_core.custodian.rarity_bands import rarity_bands
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.encoded_evidence import check_evidence, concat_evidence, take_evidence
