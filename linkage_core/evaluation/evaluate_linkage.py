@@ -151,6 +151,7 @@ def link_evidence(
         np.ascontiguousarray(evidence_a.tokens[:, : spec.passes]),
         np.ascontiguousarray(evidence_b.tokens[:, : spec.passes]),
         pass_names=protocol.pass_names,
+        partners_per_record=protocol.blocking.partners_per_record,
         max_block_pairs=protocol.blocking.max_block_pairs,
         pair_budget=protocol.blocking.pair_budget,
     )

@@ -31,9 +31,10 @@ DIFFERENT = "different"
 
 IMPLIED_CODES: Mapping[str, tuple[str, ...]] = {
     "exact": (
-        "soundex", "prefix1", "prefix3", "suffix3", "house_number", "street_start",
+        "soundex", "nickname", "nickname_sound", "prefix1", "prefix3", "suffix3", "house_number", "street_start",
         "year", "decade", "year_month", "month_day", "year_digit_month_day", "year_sorted_day_month",
     ),
+    "nickname": ("nickname_sound",),
     "prefix3": ("prefix1",),
     "year_month": ("year", "decade"),
     "year_sorted_day_month": ("year", "decade"),
@@ -45,7 +46,7 @@ FIELD_LEVELS: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     GIVEN: (
         ("exact", ("exact",)),
         (NEAR, (NEAR,)),
-        ("soundex", ("soundex",)),
+        ("soundex", ("soundex", "nickname", "nickname_sound")),
         ("prefix3", ("prefix3",)),
         ("prefix1", ("prefix1",)),
     ),
