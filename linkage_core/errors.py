@@ -28,6 +28,8 @@ ERROR_CODES: dict[str, str] = {
     "E-DLV-MANIFEST": "a delivery's manifest cannot be read",
     "E-DLV-SIGNATURE": "a delivery's manifest is not signed by its custodian",
     "E-DLV-FORMAT": "a delivery's part is not in the agreed wire format",
+    "E-DLV-KEYS": "a delivery is sealed with keys that are not registered here",
+    "E-DLV-SEAL": "a delivery's part does not open under the keys that its manifest names",
     "E-DLV-FOREIGN": "a delivery belongs to another project, custodian or run",
     "E-DLV-EQUIVOCATION": "two different deliveries of a custodian carry one sequence number",
     # the linkage unit

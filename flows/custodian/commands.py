@@ -5,7 +5,6 @@ Everything heavy is imported by the command that needs it, so that `--help` answ
 
 from __future__ import annotations
 
-import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -237,30 +236,16 @@ def describe(
 
 @app.command()
 def keygen(
-    role: Annotated[str, typer.Option("--role", help="linkage, site or signing")],
+    role: Annotated[str, typer.Option("--role", help="linkage, site, signing or transfer")],
     out: Annotated[Path, typer.Option("--out", help="the file to write; it must not exist")],
 ) -> None:
-    """Make a key file that only its owner can read; for a signing key, print the public key to hand over."""
-    import secrets
+    """Make a key file that only its owner can read; print what of it is to be handed over, if anything."""
+    from linkage_core.protocol.key_files import CUSTODIAN_ROLES, own_role
+    from tasks.protocol.new_keys import make_key_file, public_lines
 
-    from linkage_core.audit.signatures import public_key_hex, signing_key_from_seed
-    from linkage_core.protocol.key_files import format_key_file
-
-    key = secrets.token_bytes(32)
-    text = format_key_file(role, key)  # refuses an unknown role before there is a file
-    try:
-        descriptor = os.open(out, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except OSError as error:
-        raise NightlinkError(
-            "E-KEY-FILE",
-            found=f"{out} cannot be created ({error.strerror})",
-            expected="a path that does not exist yet, in a folder that you may write",
-            remedy="Choose another path; a key is never overwritten.",
-        ) from None
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    if role == "signing":
-        typer.echo(f"public key: {public_key_hex(signing_key_from_seed(key))}")
+    key_role = own_role(role, CUSTODIAN_ROLES)
+    for line in public_lines(key_role, make_key_file(key_role, out)):
+        typer.echo(line)
 
 
 @app.command("verify-key")

@@ -12,9 +12,25 @@ from typing import Literal, get_args
 
 from linkage_core.errors import NightlinkError
 
-KeyRole = Literal["linkage", "site", "signing", "linkage_unit_signing"]
+KeyRole = Literal[
+    "linkage",
+    "site",
+    "signing",
+    "transfer",
+    "linkage_unit_signing",
+    "linkage_unit_encryption",
+    "linkage_unit_tokens",
+]
 KEY_ROLES: tuple[KeyRole, ...] = get_args(KeyRole)
-"""linkage, site and signing belong to a custodian; linkage_unit_signing to the linkage unit."""
+CUSTODIAN_ROLES: tuple[KeyRole, ...] = ("linkage", "site", "signing", "transfer")
+LINKAGE_UNIT_ROLES: tuple[KeyRole, ...] = (
+    "linkage_unit_signing",
+    "linkage_unit_encryption",
+    "linkage_unit_tokens",
+)
+SIGNING_ROLES: tuple[KeyRole, ...] = ("signing", "linkage_unit_signing")
+AGREEMENT_ROLES: tuple[KeyRole, ...] = ("transfer", "linkage_unit_encryption")
+"""Halves of key agreements (X25519); like those of signing keys, their public halves are handed over."""
 
 KEY_BYTES = 32
 KEY_FILE_FORMAT = "nightlink-key-1"
@@ -50,6 +66,14 @@ def parse_key_file(text: str, role: KeyRole) -> bytes:
     if not isinstance(key, str):
         raise _refused("a key that is not text", "key = 64 hexadecimal digits in quotes")
     return _parse_hex(key.strip())
+
+
+def own_role(role: str, roles: tuple[KeyRole, ...]) -> KeyRole:
+    """``role`` if it is one of the ``roles`` that this party makes keys of; E-KEY-FILE otherwise."""
+    if role not in roles:
+        found = f"the role {role} of another party" if role in KEY_ROLES else "an unknown role"
+        raise _refused(found, f"one of {', '.join(roles)}")
+    return role
 
 
 def format_key_file(role: KeyRole, key: bytes) -> str:

@@ -14,7 +14,9 @@ from linkage_core.audit.signatures import signing_key_from_seed
 from linkage_core.custodian.source_format import SourceFormat
 from linkage_core.protocol.key_files import KeyRole, parse_key_file
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, Name
+from linkage_core.protocol.transfer_keys import TransferSecret, secret_at_custodian
 from tasks.protocol.settings_files import (
+    PublicKey,
     Settings,
     SettingsPath,
     TimeZone,
@@ -62,6 +64,9 @@ class CustodianSettings(Settings):
     linkage_key_file: SettingsPath
     site_key_file: SettingsPath
     signing_key_file: SettingsPath
+    transfer_key_file: SettingsPath
+    linkage_unit_public_key: PublicKey
+    """The linkage unit's X25519 key, as ``nightlink linkage-unit keygen`` prints it there."""
     warehouse_content_url_file: SettingsPath
     must_not_read: tuple[SettingsPath, ...] = ()
     source: SourceSettings
@@ -77,6 +82,7 @@ class CustodianSite:
     linkage_key: bytes
     site_key: bytes
     signing_key: Ed25519PrivateKey
+    transfer_secret: TransferSecret
 
     @property
     def name(self) -> str:
@@ -97,6 +103,9 @@ def custodian_site() -> CustodianSite:
         linkage_key=_read_key(settings.linkage_key_file, "linkage"),
         site_key=_read_key(settings.site_key_file, "site"),
         signing_key=signing_key_from_seed(_read_key(settings.signing_key_file, "signing")),
+        transfer_secret=secret_at_custodian(
+            _read_key(settings.transfer_key_file, "transfer"), settings.linkage_unit_public_key
+        ),
     )
 
 

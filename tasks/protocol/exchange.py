@@ -1,6 +1,6 @@
 """The exchange: the one place where the zones meet, a write-once folder of signed deliveries. Zone: protocol.
 
-Layout: ``<exchange>/<custodian>/<run_id>/<sequence>/{part-NNNN.parquet, manifest.json}``. A delivery without a
+Layout: ``<exchange>/<custodian>/<run_id>/<sequence>/{part-NNNN.sealed, manifest.json}``. A delivery without a
 manifest is invisible; the manifest is written last, by a rename, so that a reader sees all of a delivery or none.
 """
 

@@ -82,7 +82,7 @@ def test_altered_foreign_and_mismatching_deliveries_are_refused_until_they_are_m
     # Both mended by delivering again, under numbers of their own; then every kind of alteration.
     assert night_world.run_party("pharmacy", night).process.returncode == 0
     delivery = night_world.deliveries("pharmacy", night)[-1]
-    [part] = delivery.glob("*.parquet")
+    [part] = delivery.glob("*.sealed")
     manifest = delivery / "manifest.json"
     for file, place, code in [
         (manifest, within_row_count, "E-DLV-SIGNATURE"),
