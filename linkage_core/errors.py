@@ -13,6 +13,7 @@ ERROR_CODES: dict[str, str] = {
     "E-ZONE": "a process can see something that its zone must not hold",
     "E-KEY-FILE": "a key file is missing, readable by others, malformed or of another role",
     "E-KEY-MISMATCH": "the custodians encoded with different linkage keys",
+    "E-KEY-EPOCH": "a key or a delivery is of another epoch than the linkage protocol's",
     "E-PROTOCOL": "the linkage protocol file is wrong",
     "E-PROTOCOL-MISMATCH": "a delivery was made under another linkage protocol",
     # the custodian's side

@@ -14,6 +14,7 @@ from typing import Any
 from linkage_core.audit.signatures import public_key_hex, signing_key_from_seed
 from linkage_core.protocol.key_files import format_key_file
 from linkage_core.protocol.transfer_keys import agreement_public_hex
+from tasks.protocol.settings_files import read_protocol
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 # Numbers that no distribution hands out; the demo needs no entry in /etc/passwd and leaves none.
@@ -176,8 +177,9 @@ def write_custodian(
     must_not_read: list[Path],
 ) -> None:
     """Secrets and settings of one custodian."""
-    write_private(party, "secrets/linkage.key", format_key_file("linkage", keys.linkage))
-    write_private(party, "secrets/site.key", format_key_file("site", keys.site))
+    epoch = read_protocol(protocol).key_epoch
+    write_private(party, "secrets/linkage.key", format_key_file("linkage", keys.linkage, epoch=epoch))
+    write_private(party, "secrets/site.key", format_key_file("site", keys.site, epoch=epoch))
     write_private(party, "secrets/signing.key", format_key_file("signing", keys.signing))
     write_private(party, "secrets/transfer.key", format_key_file("transfer", keys.transfer))
     write_private(party, "secrets/source.url", source_url + "\n")

@@ -238,13 +238,19 @@ def describe(
 def keygen(
     role: Annotated[str, typer.Option("--role", help="linkage, site, signing or transfer")],
     out: Annotated[Path, typer.Option("--out", help="the file to write; it must not exist")],
+    epoch: Annotated[
+        str | None,
+        typer.Option("--epoch", help="of a linkage or site key: it is refused in any other key_epoch"),
+    ] = None,
 ) -> None:
     """Make a key file that only its owner can read; print what of it is to be handed over, if anything."""
-    from linkage_core.protocol.key_files import CUSTODIAN_ROLES, own_role
+    from linkage_core.protocol.key_files import CUSTODIAN_ROLES, EPOCH_ROLES, own_role
     from tasks.protocol.new_keys import make_key_file, public_lines
 
     key_role = own_role(role, CUSTODIAN_ROLES)
-    for line in public_lines(key_role, make_key_file(key_role, out)):
+    if epoch is not None and key_role not in EPOCH_ROLES:
+        raise typer.BadParameter("linkage and site keys have an epoch", param_hint="--epoch")
+    for line in public_lines(key_role, make_key_file(key_role, out, epoch)):
         typer.echo(line)
 
 
@@ -276,6 +282,8 @@ def verify_key(
         check = site_check()
     typer.echo(f"key-check value: {check.value}\nread it out as: {check.spoken}")
     typer.echo(f"{check.rules} fingerprint: {check.fingerprint}")
+    if check.epoch is not None:
+        typer.echo(f"key epoch: {check.epoch}")
     if theirs is not None:
         compare_values(check, theirs)
         typer.echo("the values agree: both custodians hold the same key and the same rules")

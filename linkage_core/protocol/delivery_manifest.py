@@ -203,15 +203,15 @@ def check_manifest(
     Raises
     ------
     NightlinkError
-        E-DLV-FOREIGN or E-PROTOCOL-MISMATCH.
+        E-DLV-FOREIGN, E-KEY-EPOCH or E-PROTOCOL-MISMATCH.
     """
     _refuse_foreign(manifest, {"project": project, "custodian": custodian, "run_id": run_id})
     if protocol.project != project or custodian not in protocol.custodians:
         raise _foreign("a custodian or project that the protocol does not name", "one that it names")
+    _refuse_other_epoch(manifest, protocol)
     agreed = {
         "protocol_fingerprint": protocol_fingerprint(protocol),
         "protocol_version": protocol.version,
-        "key_epoch": protocol.key_epoch,
     }
     for entry, expected in agreed.items():
         if getattr(manifest, entry) != expected:
@@ -322,6 +322,17 @@ def _refuse_foreign(manifest: DeliveryManifest, expected: Mapping[str, str]) -> 
     for entry, value in expected.items():
         if getattr(manifest, entry) != value:
             raise _foreign(f"{entry} {getattr(manifest, entry)}", value)
+
+
+def _refuse_other_epoch(manifest: DeliveryManifest, protocol: LinkageProtocol) -> None:
+    """Before the fingerprint, which differs too: the epoch says at once who has not rotated yet."""
+    if manifest.key_epoch != protocol.key_epoch:
+        raise NightlinkError(
+            "E-KEY-EPOCH",
+            found=f"the delivery of {manifest.custodian} under the epoch {manifest.key_epoch}",
+            expected=f"{protocol.key_epoch}, as this party's linkage protocol says",
+            remedy="Nothing was scored. Finish the rotation at every party (runbook), then deliver again.",
+        )
 
 
 def _key_words(manifest: DeliveryManifest) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from linkage_core.protocol.key_files import parse_key_file
+from linkage_core.protocol.key_files import LINKAGE_UNIT_ROLES, parse_key_file
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, Name
 from linkage_core.protocol.transfer_keys import TransferSecret, secret_at_linkage_unit
 from tasks.protocol.settings_files import (
@@ -23,7 +24,12 @@ from tasks.protocol.settings_files import (
     settings_path,
     wrong_settings,
 )
-from tasks.protocol.zones import SETTINGS_VARIABLE, refuse_foreign_environment, refuse_readable
+from tasks.protocol.zones import (
+    SETTINGS_VARIABLE,
+    refuse_foreign_environment,
+    refuse_foreign_keys,
+    refuse_readable,
+)
 
 
 class LinkageUnitSettings(Settings):
@@ -68,12 +74,22 @@ def linkage_unit() -> LinkageUnit:
     path = settings_path(SETTINGS_VARIABLE["linkage_unit"])
     settings = read_settings(path, LinkageUnitSettings)
     refuse_readable("linkage_unit", settings.must_not_read)
+    refuse_foreign_keys(LINKAGE_UNIT_ROLES, secret_files(settings))
     protocol = read_protocol(settings.protocol_file)
     for entry in ("custodian_public_keys", "custodian_transfer_keys"):
         if set(getattr(settings, entry)) != set(protocol.custodians):
             raise wrong_settings(path, f"{entry} that are not those of the protocol's custodians")
     return LinkageUnit(
         settings, protocol, read_secret(settings.warehouse_url_file), _transfer_secrets(settings)
+    )
+
+
+def secret_files(settings: LinkageUnitSettings) -> tuple[Path, ...]:
+    """Every file of the settings that must be secret; what lies beside one is looked at, too."""
+    return (
+        settings.encryption_key_file,
+        *settings.retired_encryption_key_files,
+        settings.warehouse_url_file,
     )
 
 

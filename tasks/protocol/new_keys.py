@@ -12,16 +12,16 @@ from linkage_core.protocol.key_files import AGREEMENT_ROLES, SIGNING_ROLES, KeyR
 from linkage_core.protocol.transfer_keys import agreement_public_hex, key_id
 
 
-def make_key_file(role: KeyRole, out: Path) -> bytes:
+def make_key_file(role: KeyRole, out: Path, epoch: str | None = None) -> bytes:
     """Draw a key and write its file with mode 0600; returns the key.
 
     Raises
     ------
     NightlinkError
-        E-KEY-FILE: a role that there is not, or a file that cannot be created; an existing one is never replaced.
+        E-KEY-FILE: a role or epoch that there cannot be, or a file that cannot be created; none is ever replaced.
     """
     key = secrets.token_bytes(32)
-    text = format_key_file(role, key)  # refuses an unknown role before there is a file
+    text = format_key_file(role, key, epoch=epoch)  # refuses an unknown role before there is a file
     try:
         descriptor = os.open(out, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except OSError as error:

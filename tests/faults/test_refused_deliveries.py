@@ -58,7 +58,7 @@ def test_altered_foreign_and_mismatching_deliveries_are_refused_until_they_are_m
     key_file = night_world.folder("pharmacy") / "secrets" / "linkage.key"
     linkage_key = night_world.demo.keys["pharmacy"].linkage
     with night_world.changed_file(key_file, (linkage_key.hex(), OTHER_KEY.hex())):
-        assert key_file.read_text() == format_key_file("linkage", OTHER_KEY)
+        assert key_file.read_text() == format_key_file("linkage", OTHER_KEY, epoch="2026")
         whole = night_world.run_night(night)
     assert whole.process.returncode == 1
     assert "linkage_unit ended with exit code 1: E-KEY-MISMATCH" in whole.text

@@ -243,7 +243,7 @@ def test_the_expected_delivery_is_accepted() -> None:
             "E-PROTOCOL-MISMATCH",
             "found protocol_version 2 in the delivery of hospital",
         ),
-        ({"key_epoch": "2025"}, "E-PROTOCOL-MISMATCH", "found key_epoch 2025 in the delivery of hospital"),
+        ({"key_epoch": "2025"}, "E-KEY-EPOCH", "found the delivery of hospital under the epoch 2025"),
     ],
 )
 def test_a_foreign_delivery_is_refused(changes: dict[str, object], code: str, phrase: str) -> None:

@@ -159,7 +159,7 @@ SPOILED: dict[str, tuple[Callable[[SmallWorld], object], str]] = {
     "another number": (lambda w: _resign(w, sequence=2), "E-DLV-FOREIGN"),
     "another protocol": (lambda w: _resign(w, protocol_fingerprint="0" * 64), "E-PROTOCOL-MISMATCH"),
     "another protocol version": (lambda w: _resign(w, protocol_version=2), "E-PROTOCOL-MISMATCH"),
-    "another key epoch": (lambda w: _resign(w, key_epoch="2027"), "E-PROTOCOL-MISMATCH"),
+    "another key epoch": (lambda w: _resign(w, key_epoch="2027"), "E-KEY-EPOCH"),
     "parts swapped between the custodians": (_swap_parts, "E-DLV-SEAL"),
     "a part under another name": (_rename_part, "E-DLV-SEAL"),
     "a part of another delivery": (lambda w: _seal_anew(w, header={"sequence": 2}), "E-DLV-SEAL"),
