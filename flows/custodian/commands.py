@@ -254,6 +254,35 @@ def keygen(
         typer.echo(line)
 
 
+@app.command("retire-deliveries")
+def retire_deliveries(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be deleted")] = False,
+) -> None:
+    """Delete what was delivered in former key epochs, and leave signed records; after a rotation.
+
+    $NIGHTLINK_CUSTODIAN_SETTINGS names the site. Manifests stay; parts go.
+    """
+    from datetime import UTC, datetime
+
+    from tasks.custodian.retire import delete_retired, retired_deliveries
+    from tasks.custodian.settings import custodian_site
+
+    site = custodian_site()
+    if dry_run:
+        for delivery in retired_deliveries(site):
+            manifest = delivery.manifest
+            state = "deleted already" if delivery.deleted else f"would delete {len(manifest.parts)} parts"
+            typer.echo(f"{manifest.run_id} {manifest.sequence} epoch {manifest.key_epoch}: {state}")
+        return
+    records = delete_retired(site, datetime.now(UTC))
+    for record in records:
+        typer.echo(
+            f"{record.run_id} {record.sequence} epoch {record.key_epoch}: deleted {len(record.parts)} parts, "
+            f"manifest {record.manifest_sha256}"
+        )
+    typer.echo(f"{len(records)} deliveries of former epochs deleted")
+
+
 @app.command("verify-key")
 def verify_key(
     schema: SchemaFile = None,

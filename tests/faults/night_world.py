@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -97,6 +98,7 @@ class NightWorld:
     stack: ExitStack
     began: float
     last_night: date = FIRST_NIGHT
+    more_secrets: list[bytes] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _processes: list[RunningProcess] = field(default_factory=list)
     _searches: dict[str, LeakSearch] = field(default_factory=dict)
@@ -134,14 +136,21 @@ class NightWorld:
         return running
 
     def start_party(self, name: str, night: str, extra: Mapping[str, str] | None = None) -> RunningProcess:
-        """One party's own command, in its own environment (and ``extra``) and as its own user."""
+        """One party's own command for the night, in its own environment (and ``extra``) and as its own user."""
+        party = next(party for party in self.settings.parties if party.name == name)
+        return self.start_command(name, [*PARTY_COMMANDS[party.zone], "--as-of", night], extra)
+
+    def start_command(
+        self, name: str, words: Sequence[str], extra: Mapping[str, str] | None = None
+    ) -> RunningProcess:
+        """`nightlink WORDS` as a party would run it."""
         party = next(party for party in self.settings.parties if party.name == name)
         user = (
             {"user": party.user, "group": party.user, "extra_groups": list(party.groups)}
             if party.user
             else {}
         )
-        command = [sys.executable, "-m", "flows.command_line", *PARTY_COMMANDS[party.zone], "--as-of", night]
+        command = [sys.executable, "-m", "flows.command_line", *words]
         return self._start(command, {**party_environment(party), **(extra or {})}, party.home, user)
 
     def run_party(self, name: str, night: str, extra: Mapping[str, str] | None = None) -> RunningProcess:
@@ -149,6 +158,12 @@ class NightWorld:
         running = self.start_party(name, night, extra)
         running.finish()
         return running
+
+    def run_command(self, name: str, *words: str) -> str:
+        """`nightlink WORDS` as a party would run it, to its good end; what it said."""
+        running = self.start_command(name, words)
+        assert running.finish() == 0, running.text
+        return running.text
 
     def _start(
         self,
@@ -292,6 +307,7 @@ class NightWorld:
         passwords = [url.partition("://")[2].partition("@")[0].partition(":")[2].encode() for url in urls]
         return [
             *keys,
+            *self.more_secrets,
             self.demo.encryption_key,
             *shared,
             *passwords,
@@ -317,11 +333,19 @@ class NightWorld:
     def opened_parts(self, delivery: Path) -> list[bytes]:
         """The Parquet parts of a delivery's folder, as its custodian's keys and the linkage unit's open them."""
         custodian, run_id, sequence = delivery.parts[-3:]
-        keys, protocol = self.demo.keys[custodian], read_protocol(self.root / "linkage_protocol.toml")
-        secret = secret_at_linkage_unit(self.demo.encryption_key, keys.transfer_public)
-        header = SealHeader(protocol.project, protocol.key_epoch, custodian, run_id, int(sequence))
+        secret = secret_at_linkage_unit(self.demo.encryption_key, self.demo.keys[custodian].transfer_public)
+        project, epoch = self._project_and_epoch(delivery)
+        header = SealHeader(project, epoch, custodian, run_id, int(sequence))
         parts = sorted(delivery.glob("*.sealed"))
         return [open_part(part.read_bytes(), part.name, header, secret) for part in parts]
+
+    def _project_and_epoch(self, delivery: Path) -> tuple[str, str]:
+        """As its manifest says; an unfinished delivery has none, and is of the protocol's."""
+        with suppress(OSError, ValueError, KeyError):
+            manifest = json.loads((delivery / "manifest.json").read_bytes())["manifest"]
+            return str(manifest["project"]), str(manifest["key_epoch"])
+        protocol = read_protocol(self.root / "linkage_protocol.toml")
+        return protocol.project, protocol.key_epoch
 
     def _unpack_parts(self, folder: Path) -> None:
         """Opened parts as plain bytes: neither seal nor compression must hide anything from the search."""
