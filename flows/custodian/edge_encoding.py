@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Protocol
 
 from linkage_core.errors import NightlinkError
+from linkage_core.protocol.leaving_columns import LeavingColumn
 from linkage_core.protocol.row_rules import FILE_RULES
 from tasks.custodian.edge_input import Columns, EdgeInput, People, open_people
 from tasks.custodian.edge_progress import Progress, progress
 from tasks.custodian.edge_report import (
     EdgeReport,
-    LeavingColumn,
     LeavingFile,
     SourceColumn,
     report_json,
