@@ -13,7 +13,7 @@ from linkage_core.protocol.key_files import format_key_file
 from tests.faults.night_world import NightWorld
 from tests.faults.warehouse_whole import assert_warehouse_whole
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(240)
 OTHER_KEY = hashlib.sha256(b"the key of another project").digest()
 
 
