@@ -18,7 +18,6 @@ import numpy.typing as npt
 from linkage_core.custodian.diffusion import diffuse, diffusion_table
 from linkage_core.custodian.filter_hardening import apply_rule_90, balance, flip_bits, fold_halves
 from linkage_core.custodian.fourier_signs import fourier_signs
-from linkage_core.custodian.key_derivation import derive_key
 from linkage_core.evaluation.attacks.encoded_people import (
     EncodedPeople,
     as_bits,
@@ -32,6 +31,7 @@ from linkage_core.evaluation.attacks.known_people import (
     row_q_grams,
     salted_by_year,
 )
+from linkage_core.protocol.derived_keys import derive_key
 
 Filters = npt.NDArray[np.uint64]
 Encode = Callable[[KnownPeople, bytes], EncodedPeople]

@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from linkage_core.custodian.blocking_keys import CodedColumn
 from linkage_core.custodian.bloom_filters import add_field, position_table
-from linkage_core.custodian.key_derivation import derive_key
 from linkage_core.custodian.q_grams import ValueQGrams, value_q_grams
 from linkage_core.custodian.salted_q_grams import salt_q_grams
 from linkage_core.custodian.text_columns import distinct_values
+from linkage_core.protocol.derived_keys import derive_key
 from linkage_core.protocol.linkage_protocol import FieldSpec
 
 Rows = npt.NDArray[np.intp]
