@@ -370,3 +370,13 @@ def test_an_empty_file_of_people_gives_an_empty_file_of_tokens(folder: Path) -> 
     command = ["linkage-unit", "compare-tokens", "--protocol", folder / "protocol.toml"]
     assert run(*command, project, folder / "project-b.parquet", pairs) == 0
     assert len(pairs.read_text().splitlines()) == 1
+
+
+def test_files_of_other_definitions_are_not_compared(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = read_token_file(folder / "project-b.parquet", 16, NAMES)
+    write_token_file(folder / "fewer.parquet", type(table)(table.pseudonyms, table.columns[1:]))
+    command = ["linkage-unit", "compare-tokens", "--protocol", folder / "protocol.toml"]
+    assert run(*command, folder / "project-a.parquet", folder / "fewer.parquet", folder / "pairs.csv") == 1
+    assert "two token files of other definitions" in capsys.readouterr().err
