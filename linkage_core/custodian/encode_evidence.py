@@ -12,12 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linkage_core.custodian.blocking_keys import coding_functions
 from linkage_core.custodian.field_aggregates import RANDOM_PAIRS, level_rates
-from linkage_core.custodian.field_columns import FieldColumn, FieldColumns, field_columns
+from linkage_core.custodian.field_columns import FieldColumn, FieldColumns, protocol_columns
 from linkage_core.custodian.field_group_filters import encode_group
 from linkage_core.custodian.key_derivation import CustodianKeys
-from linkage_core.custodian.nickname_table import load_formal_names
 from linkage_core.custodian.rarity_bands import rarity_bands
 from linkage_core.custodian.tokens import encode_tokens
 from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates, FieldAggregate
@@ -51,8 +49,7 @@ def encode_evidence(
     """
     spec, field_specs = evidence_of(protocol), {field.name: field for field in protocol.fields}
     rows = records.num_rows
-    functions = coding_functions(load_formal_names(protocol.nickname_table))
-    columns = field_columns(records, spec.fields, functions)
+    columns = protocol_columns(records, protocol)
     encoded = [
         encode_group(columns, group, field_specs, keys.groups[group.name], rows) for group in spec.groups
     ]

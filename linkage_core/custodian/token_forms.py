@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from linkage_core.custodian.encode_records import RecordEncoder
-from linkage_core.custodian.field_columns import field_columns
+from linkage_core.custodian.field_columns import protocol_columns
 from linkage_core.custodian.record_pseudonyms import record_pseudonyms
 from linkage_core.custodian.text_columns import SOURCE_ID
 from linkage_core.custodian.tokens import encode_tokens
@@ -135,7 +135,7 @@ def _plain_tokens(
     linkage_key: bytes,
     definitions: Sequence[TokenDefinition],
 ) -> tuple[TokenColumn, ...]:
-    columns = field_columns(records, evidence_of(protocol).fields)
+    columns = protocol_columns(records, protocol)
     halves = [
         encode_tokens(
             columns, definitions, _definition_keys(linkage_key, protocol, definitions, half), len(records)
