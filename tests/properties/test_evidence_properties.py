@@ -12,7 +12,7 @@ from linkage_core.custodian.diffusion import diffuse, diffusion_table
 from linkage_core.custodian.field_aggregates import q_gram_differences
 from linkage_core.custodian.field_columns import FieldColumn
 from linkage_core.custodian.q_grams import value_q_grams
-from linkage_core.linkage_unit.comparison_vectors import compare_pairs, near_pairs
+from linkage_core.linkage_unit.comparison_vectors import compare_pairs, equal_pairs, near_pairs
 from linkage_core.linkage_unit.link_probabilities import (
     LinkProbabilities,
     _pool_adjacent,
@@ -92,9 +92,13 @@ def test_levels_agree_with_sets_of_known_atoms(seed):
     i, j = (index.astype(np.intp) for index in np.divmod(np.arange(16), 4))
     fill = (0.4,) * len(SPEC.groups)
     near = near_pairs(a, b, i, j, SPEC, fill)
+    equal = equal_pairs(a, b, i, j, near)
+    for g, (filters_a, filters_b) in enumerate(zip(a.group_filters, b.group_filters, strict=True)):
+        same = [filters_a[i[k]].any() and np.array_equal(filters_a[i[k]], filters_b[j[k]]) for k in range(16)]
+        assert equal[:, g].tolist() == same
     levels = compare_pairs(a, b, i, j, SPEC, fill).levels
     for k in range(16):
-        known = slow_known(a.tokens[i[k]], b.tokens[j[k]], near[k], SPEC, IMPLIED_CODES)
+        known = slow_known(a.tokens[i[k]], b.tokens[j[k]], near[k], equal[k], SPEC, IMPLIED_CODES)
         for f, field in enumerate(FIELDS):
             names = SPEC.level_names(field)
             got = names[levels[k, f]] if levels[k, f] >= 0 else None
