@@ -32,6 +32,7 @@ ERROR_CODES: dict[str, str] = {
     "E-DLV-EQUIVOCATION": "two different deliveries of a custodian carry one sequence number",
     # the linkage unit
     "E-PAIR-BUDGET": "the blocking passes propose more pairs than the budget allows",
+    "E-KNOWN-LINKS": "the file of known links is wrong or contradicts itself",
     "E-QUALITY-TARGET": "the night's data cannot support the target precision",
     "E-KERNEL-INPUT": "arrays of the wrong shape or dtype reached a kernel",
     # the warehouse

@@ -48,7 +48,7 @@ class ReceivedDelivery:
 
 
 @stage("receive deliveries")
-def receive_deliveries(night: date, unit: LinkageUnit) -> tuple[ReceivedDelivery, ReceivedDelivery]:
+def receive_deliveries(night: date, unit: LinkageUnit) -> tuple[ReceivedDelivery, ...]:
     """The newest delivery of each custodian, in the protocol's order.
 
     Raises
@@ -60,11 +60,11 @@ def receive_deliveries(night: date, unit: LinkageUnit) -> tuple[ReceivedDelivery
     folders = _wait_for_deliveries(night, unit)
     manifests = [_open(folder, night, unit) for folder in folders]
     # Keys are compared before any encoding is read: unlike keys would give silent non-matches.
-    check_same_key(manifests[0][0], manifests[1][0])
-    first, second = (
+    for manifest, _ in manifests[1:]:
+        check_same_key(manifests[0][0], manifest)
+    return tuple(
         _receive(folder, *manifest, unit) for folder, manifest in zip(folders, manifests, strict=True)
     )
-    return first, second
 
 
 def _wait_for_deliveries(night: date, unit: LinkageUnit) -> list[DeliveryFolder]:

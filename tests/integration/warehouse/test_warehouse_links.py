@@ -133,9 +133,10 @@ def test_versions_of_a_pair_cannot_overlap_even_for_a_superuser(nights: Nights, 
     run = nights.night("n1", [row])
     nights.night("n2", [], day(5))
     insert = (
-        "INSERT INTO linkage.link (project, record_a, record_b, decision, score_band, passes_agreed, opened_by_run,"
-        " closed_by_run, valid_from, valid_to) VALUES"
-        f" ('{nights.project}', '{row[0]}', '{row[1]}', 'match', '0.90-0.95', '{{}}', '{run.run_id}', '{run.run_id}', "
+        "INSERT INTO linkage.link (project, custodian_a, record_a, custodian_b, record_b, decision, score_band,"
+        " passes_agreed, opened_by_run, closed_by_run, valid_from, valid_to) VALUES"
+        f" ('{nights.project}', 'hospital', '{row[0]}', 'pharmacy', '{row[1]}', 'match', '0.90-0.95', '{{}}',"
+        f" '{run.run_id}', '{run.run_id}', "
     )
     with pytest.raises(psycopg2.errors.ExclusionViolation):
         warehouse.as_superuser(insert + f"'{day(4)}', '{day(6)}')")

@@ -14,6 +14,7 @@ from linkage_core.linkage_unit.link_probabilities import LinkProbabilities
 from linkage_core.linkage_unit.link_table import link_table_digest
 from linkage_core.linkage_unit.match_model import PairOdds
 from tasks.linkage_unit.block import block_records
+from tasks.linkage_unit.linked_custodians import LinkedCustodians
 from tasks.linkage_unit.receive import receive_deliveries
 from tasks.linkage_unit.resolve import ResolvedLinks, resolve_links
 from tasks.linkage_unit.score import score_pairs
@@ -100,7 +101,8 @@ def test_more_pairs_than_the_budget_are_refused(night, delivered_world: SmallWor
 
 
 def _summary(night, links: ResolvedLinks, unit: LinkageUnit) -> dict[str, object]:  # noqa: ANN001
-    return summarise_night(NIGHT, *night[:4], links, unit)
+    a, b, pairs, scores, _ = night
+    return summarise_night(NIGHT, (a, b), [LinkedCustodians(a, b, pairs, scores, links)], None, unit)
 
 
 def test_the_summary_adds_up(night, delivered_world: SmallWorld) -> None:  # noqa: ANN001
@@ -137,7 +139,7 @@ def test_the_same_deliveries_give_the_same_summary(night, delivered_world: Small
     pairs = block_records(a, b, delivered_world.unit)
     scores = score_pairs(a, b, pairs, delivered_world.unit)
     links = resolve_links(a, b, pairs, scores, delivered_world.unit)
-    again = summarise_night(NIGHT, a, b, pairs, scores, links, delivered_world.unit)
+    again = _summary((a, b, pairs, scores, links), links, delivered_world.unit)
     assert json.dumps(again) == json.dumps(_summary(night, night[4], delivered_world.unit))
 
 
