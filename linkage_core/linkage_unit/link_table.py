@@ -125,9 +125,13 @@ def merge_link_rows(tables: Sequence[tuple[LinkTable, str, str]]) -> Iterator[Na
     tables : sequence of (LinkTable, str, str)
         Each with the custodians of its records.
     """
-    named = (((*row, a, b) for row in links_as_rows(table)) for table, a, b in tables)
     # UUID texts of one form sort as their bytes do
-    return heapq.merge(*named, key=lambda row: row[:2])
+    return heapq.merge(*(_named_rows(*table) for table in tables), key=lambda row: row[:2])
+
+
+def _named_rows(table: LinkTable, custodian_a: str, custodian_b: str) -> Iterator[NamedLinkRow]:
+    for row in links_as_rows(table):
+        yield (*row, custodian_a, custodian_b)
 
 
 def link_table_digest(table: LinkTable) -> str:

@@ -152,6 +152,25 @@ def test_a_record_is_in_one_open_match_only(nights: Nights, warehouse: Warehouse
     assert current(warehouse, nights) == []
 
 
+def test_a_record_may_be_in_several_where_the_protocol_says_so(nights: Nights, warehouse: Warehouse) -> None:
+    first = link()
+    also_a, also_b = link(a=first[0]), link(b=first[1])
+    nights.resolution = "one_to_many"
+    run = nights.begin("n1")
+    with pytest.raises(NightlinkError, match="SQLSTATE 23505"):
+        nights.publish(run, [first, also_a, also_b])
+    nights.publish(nights.begin("n1"), [first, also_a])
+    assert len(current(warehouse, nights)) == 2
+    nights.resolution = "one_to_one"  # the next night is held to one link again, those that it keeps as well
+    with pytest.raises(NightlinkError, match="SQLSTATE 23505"):
+        nights.publish(nights.begin("n2", day(2)), [first, also_a])
+    nights.publish(nights.begin("n2", day(2)), [first])
+    assert warehouse.as_superuser(
+        "SELECT one_a_record_of_a, one_a_record_of_b FROM linkage.link"
+        f" WHERE project = '{nights.project}' AND valid_to = 'infinity'"
+    ) == [(True, True)]
+
+
 def test_staging_must_hold_what_was_announced(nights: Nights, warehouse: Warehouse) -> None:
     run = nights.begin("n1")
     deliveries, rows = nights.deliveries(run), [link(), link()]

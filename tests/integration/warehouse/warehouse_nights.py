@@ -87,6 +87,7 @@ class Nights:
 
     warehouse: Warehouse
     project: str
+    resolution: str = "one_to_one"
 
     def describe(self, run_id: str, as_of: date = FIRST_NIGHT) -> RunDescription:
         return RunDescription(
@@ -98,6 +99,7 @@ class Nights:
             FINGERPRINT,
             "2026",
             "0.1.0",
+            self.resolution,
         )
 
     def begin(self, run_id: str, as_of: date = FIRST_NIGHT) -> LedgerRun:
