@@ -5,7 +5,6 @@ Everything heavy is imported by the command that needs it, so that `--help` answ
 
 from __future__ import annotations
 
-import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -162,6 +161,86 @@ def encode(
     return outcome.exit_code
 
 
+@app.command()
+def tokens(
+    source: Input,
+    output: Annotated[Path, typer.Argument(help="the file to write: .parquet or .csv")],
+    protocol: Annotated[Path, typer.Option("--protocol", help="a linkage protocol of Nightlink")],
+    key_file: Annotated[Path, typer.Option("--key-file", help="the linkage key")],
+    site_key_file: Annotated[Path, typer.Option("--site-key-file", help="the site key")],
+    definition: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--definition",
+            help="one of the protocol's tokens, repeatable; else those of 3 exact fields or more",
+        ),
+    ] = None,
+    encoding: Encoding = "utf-8",
+    delimiter: Delimiter = ",",
+    header: Header = HeaderRule.check,
+    database_url_file: UrlFile = None,
+    date_format: DateFormats = None,
+    source_format: SourceFormatFile = None,
+    column: ColumnNames = None,
+    as_of: AsOf = None,
+    max_reject_share: MaxRejectShare = 0.5,
+) -> int:
+    """Make a file of tokens in site form: encrypted under the site key, to be kept here.
+
+    Beside OUTPUT lie OUTPUT.reasons.csv (rejected rows by number and code), OUTPUT.report.txt and .json.
+    """
+    from flows.custodian.edge_encoding import EdgeOrder, encode_people
+    from flows.custodian.edge_rules import protocol_edge, tokens_edge
+    from tasks.custodian.edge_conventions import column_names, day, source_conventions
+
+    conventions = source_conventions(source_format, date_format or [])
+    edge = protocol_edge(
+        protocol, conventions, column_names(column or []), day(as_of), key_file, site_key_file
+    )
+    rules = tokens_edge(edge, definition or [], output)
+    order = EdgeOrder(
+        _input(source, encoding, delimiter, header, database_url_file),
+        output,
+        output.with_suffix(".reasons.csv"),
+        output.with_suffix(".report"),
+        max_reject_share,
+    )
+    _refuse_overwriting(order, (protocol, key_file, site_key_file, source_format, database_url_file))
+    _warn(rules)
+    outcome = encode_people(order, rules)
+    _tell(outcome, f"written {output}", order)
+    return outcome.exit_code
+
+
+@app.command("transfer-tokens")
+def transfer_tokens(
+    source: Annotated[Path, typer.Argument(help="tokens in site form: .parquet or .csv")],
+    output: Annotated[Path, typer.Argument(help="the file to send: .parquet or .csv")],
+    protocol: Annotated[Path, typer.Option("--protocol", help="a linkage protocol of Nightlink")],
+    site_key_file: Annotated[Path, typer.Option("--site-key-file", help="the site key")],
+    transfer_key_file: Annotated[Path, typer.Option("--transfer-key-file", help="the transfer key")],
+    linkage_unit_public_key: Annotated[
+        str,
+        typer.Option("--linkage-unit-public-key", help="64 hex digits, as the linkage unit's keygen printed"),
+    ],
+) -> None:
+    """Turn tokens from site form into the form that one linkage unit, and nobody else, can use."""
+    from tasks.custodian.edge_tokens import write_transfer_tokens
+
+    rows, secret = write_transfer_tokens(
+        source,
+        output,
+        protocol_file=protocol,
+        site_key_file=site_key_file,
+        transfer_key_file=transfer_key_file,
+        linkage_unit_public_key=linkage_unit_public_key,
+    )
+    typer.echo(f"{rows} records written to {output}")
+    typer.echo(
+        f"from the transfer key {secret.transfer_key_id} to the linkage unit's key {secret.unit_key_id}"
+    )
+
+
 @app.command("validate")
 def validate_(
     source: Input,
@@ -237,30 +316,51 @@ def describe(
 
 @app.command()
 def keygen(
-    role: Annotated[str, typer.Option("--role", help="linkage, site or signing")],
+    role: Annotated[str, typer.Option("--role", help="linkage, site, signing or transfer")],
     out: Annotated[Path, typer.Option("--out", help="the file to write; it must not exist")],
+    epoch: Annotated[
+        str | None,
+        typer.Option("--epoch", help="of a linkage or site key: it is refused in any other key_epoch"),
+    ] = None,
 ) -> None:
-    """Make a key file that only its owner can read; for a signing key, print the public key to hand over."""
-    import secrets
+    """Make a key file that only its owner can read; print what of it is to be handed over, if anything."""
+    from linkage_core.protocol.key_files import CUSTODIAN_ROLES, EPOCH_ROLES, own_role
+    from tasks.protocol.new_keys import make_key_file, public_lines
 
-    from linkage_core.audit.signatures import public_key_hex, signing_key_from_seed
-    from linkage_core.protocol.key_files import format_key_file
+    key_role = own_role(role, CUSTODIAN_ROLES)
+    if epoch is not None and key_role not in EPOCH_ROLES:
+        raise typer.BadParameter("linkage and site keys have an epoch", param_hint="--epoch")
+    for line in public_lines(key_role, make_key_file(key_role, out, epoch)):
+        typer.echo(line)
 
-    key = secrets.token_bytes(32)
-    text = format_key_file(role, key)  # refuses an unknown role before there is a file
-    try:
-        descriptor = os.open(out, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except OSError as error:
-        raise NightlinkError(
-            "E-KEY-FILE",
-            found=f"{out} cannot be created ({error.strerror})",
-            expected="a path that does not exist yet, in a folder that you may write",
-            remedy="Choose another path; a key is never overwritten.",
-        ) from None
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    if role == "signing":
-        typer.echo(f"public key: {public_key_hex(signing_key_from_seed(key))}")
+
+@app.command("retire-deliveries")
+def retire_deliveries(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be deleted")] = False,
+) -> None:
+    """Delete what was delivered in former key epochs, and leave signed records; after a rotation.
+
+    $NIGHTLINK_CUSTODIAN_SETTINGS names the site. Manifests stay; parts go.
+    """
+    from datetime import UTC, datetime
+
+    from tasks.custodian.retire import delete_retired, retired_deliveries
+    from tasks.custodian.settings import custodian_site
+
+    site = custodian_site()
+    if dry_run:
+        for delivery in retired_deliveries(site):
+            manifest = delivery.manifest
+            state = "deleted already" if delivery.deleted else f"would delete {len(manifest.parts)} parts"
+            typer.echo(f"{manifest.run_id} {manifest.sequence} epoch {manifest.key_epoch}: {state}")
+        return
+    records = delete_retired(site, datetime.now(UTC))
+    for record in records:
+        typer.echo(
+            f"{record.run_id} {record.sequence} epoch {record.key_epoch}: deleted {len(record.parts)} parts, "
+            f"manifest {record.manifest_sha256}"
+        )
+    typer.echo(f"{len(records)} deliveries of former epochs deleted")
 
 
 @app.command("verify-key")
@@ -291,6 +391,8 @@ def verify_key(
         check = site_check()
     typer.echo(f"key-check value: {check.value}\nread it out as: {check.spoken}")
     typer.echo(f"{check.rules} fingerprint: {check.fingerprint}")
+    if check.epoch is not None:
+        typer.echo(f"key epoch: {check.epoch}")
     if theirs is not None:
         compare_values(check, theirs)
         typer.echo("the values agree: both custodians hold the same key and the same rules")

@@ -1,4 +1,4 @@
-"""`nightlink linkage-unit`: link one night by hand, or files of CLKs. Zone: linkage_unit."""
+"""`nightlink linkage-unit`: its keys, one night by hand, files of CLKs. Zone: linkage_unit."""
 
 from __future__ import annotations
 
@@ -54,6 +54,65 @@ Budget = Annotated[
 @app.callback()
 def _group() -> None:
     """The linkage unit; $NIGHTLINK_LINKAGE_UNIT_SETTINGS names its settings file."""
+
+
+@app.command()
+def keygen(
+    role: Annotated[str, typer.Option("--role", help="encryption, tokens or signing")],
+    out: Annotated[Path, typer.Option("--out", help="the file to write; it must not exist")],
+) -> None:
+    """Make a key file of the linkage unit's own; print what of it is to be handed to the custodians, if anything."""
+    from linkage_core.protocol.key_files import LINKAGE_UNIT_ROLES, own_role
+    from tasks.protocol.new_keys import make_key_file, public_lines
+
+    key_role = own_role(f"linkage_unit_{role.removeprefix('linkage_unit_')}", LINKAGE_UNIT_ROLES)
+    for line in public_lines(key_role, make_key_file(key_role, out)):
+        typer.echo(line)
+
+
+@app.command("receive-tokens")
+def receive_tokens(
+    source: Annotated[Path, typer.Argument(help="a custodian's tokens in transfer form: .parquet or .csv")],
+    output: Annotated[Path, typer.Argument(help="the file of project tokens: .parquet or .csv")],
+    protocol: Annotated[Path, typer.Option("--protocol", help="a linkage protocol of Nightlink")],
+    encryption_key_file: Annotated[Path, typer.Option("--encryption-key-file", help="the unit's own")],
+    tokens_key_file: Annotated[Path, typer.Option("--tokens-key-file", help="the unit's own")],
+    transfer_public_key: Annotated[
+        str, typer.Option("--transfer-public-key", help="64 hex digits, as the custodian's keygen printed")
+    ],
+) -> None:
+    """Turn a custodian's tokens into project tokens, which agree across custodians in this project alone."""
+    from tasks.linkage_unit.token_files import receive_token_file
+
+    rows, secret = receive_token_file(
+        source,
+        output,
+        protocol_file=protocol,
+        encryption_key_file=encryption_key_file,
+        tokens_key_file=tokens_key_file,
+        transfer_public_key=transfer_public_key,
+    )
+    typer.echo(f"{rows} records written to {output}")
+    typer.echo(
+        f"from the transfer key {secret.transfer_key_id} to the linkage unit's key {secret.unit_key_id}"
+    )
+
+
+@app.command("compare-tokens")
+def compare_tokens(
+    first: Annotated[Path, typer.Argument(help="project tokens of one custodian")],
+    second: Annotated[Path, typer.Argument(help="project tokens of the other")],
+    output: Annotated[Path, typer.Argument(help="the file of pairs: .parquet or .csv")],
+    protocol: Annotated[Path, typer.Option("--protocol", help="a linkage protocol of Nightlink")],
+    max_pairs: Annotated[int, typer.Option("--max-pairs", help="refuse more", min=1)] = 10_000_000,
+) -> None:
+    """Write the pairs that agree on a token, and for each definition true, false or null (one is missing)."""
+    from tasks.linkage_unit.token_files import compare_token_files
+
+    agreements = compare_token_files(first, second, output, protocol_file=protocol, max_pairs=max_pairs)
+    typer.echo(f"{agreements.pairs} pairs written to {output}; of them by definition, true / false / null:")
+    for name, counts in agreements.by_definition.items():
+        typer.echo(f"  {name}: {' / '.join(map(str, counts))}")
 
 
 @app.command()

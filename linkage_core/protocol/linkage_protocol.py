@@ -25,7 +25,13 @@ from pydantic import (
 )
 
 from linkage_core.errors import ProtocolError
-from linkage_core.protocol.protocol_mistakes import EPOCH_PATTERN, NAME_PATTERN, EntryError, describe_mistake
+from linkage_core.protocol.protocol_mistakes import (
+    DIGEST_PATTERN,
+    EPOCH_PATTERN,
+    NAME_PATTERN,
+    EntryError,
+    describe_mistake,
+)
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 # Strict: TOML has types of its own, so that true or "3" where a number belongs is a mistake. Whole numbers
@@ -41,15 +47,17 @@ FieldKind = Literal["name", "date", "sex", "text", "postcode", "phone", "email"]
 BLOCKING_CODES: dict[str, frozenset[str]] = {
     "exact": frozenset({"name", "date", "sex", "text", "postcode", "phone", "email"}),
     "soundex": frozenset({"name"}),
+    "nickname": frozenset({"name"}),
+    "nickname_sound": frozenset({"name"}),
     "prefix1": frozenset({"name", "text", "postcode"}),
     "prefix3": frozenset({"name", "text", "postcode"}),
     "suffix3": frozenset({"name"}),
+    "decade": frozenset({"date"}),
     "year": frozenset({"date"}),
     "year_month": frozenset({"date"}),
     "month_day": frozenset({"date"}),
     "year_digit_month_day": frozenset({"date"}),
     "year_sorted_day_month": frozenset({"date"}),
-    "decade": frozenset({"date"}),
     "house_number": frozenset({"text"}),
     "street_start": frozenset({"text"}),
 }
@@ -58,10 +66,21 @@ BLOCKING_CODES: dict[str, frozenset[str]] = {
 NAMES = "names"
 """A pseudo-field for parts: given and family name without their order, so that swapped names agree."""
 
+NICKNAME_CODES = frozenset({"nickname", "nickname_sound"})
+"""Codes that need the protocol's nickname table."""
+
 REQUIRED_FIELDS: dict[str, FieldKind] = {"given_name": "name", "family_name": "name", "birth_date": "date"}
 """Fields that every protocol has, with their kinds."""
 
 FILTER_BITS = (256, 512, 1024, 2048, 4096)
+
+HARDENINGS = ("diffusion", "fourier_signs", "blip", "balancing", "xor_fold", "rule_90", "none")
+"""What may be done to a filter (``linkage_core/custodian/filter_hardening.py``), the default first."""
+
+UNSAFE_HARDENINGS = frozenset(HARDENINGS[2:])
+"""Those that fell to the attacks of ``make attack-table``: for measurements, never for people."""
+
+Hardening = Literal["diffusion", "fourier_signs", "blip", "balancing", "xor_fold", "rule_90", "none"]
 
 LEAST_TERMS = 6
 """With fewer bits in each XOR, known plaintexts and graph matching read a diffused filter (PRIVACY, tables)."""
@@ -77,6 +96,13 @@ class FieldSpec(_Frozen):
     name: Name
     kind: FieldKind
     q: WholeNumber = Field(default=2, ge=1, le=4)
+
+
+class NicknameTableSpec(_Frozen):
+    """Which nickname table the custodians use: its version and the SHA-256 of its file, so that both have it."""
+
+    version: Name
+    sha256: Annotated[str, StringConstraints(pattern=DIGEST_PATTERN)]
 
 
 class BlockingPart(_Frozen):
@@ -114,9 +140,14 @@ class BlockingPass(_Frozen):
 
 
 class BlockingSpec(_Frozen):
-    """All passes, and the limits that keep one crowded value from exploding."""
+    """All passes, and the limits that keep one crowded value from exploding.
 
-    max_block_pairs: WholeNumber = Field(default=2000, ge=1, le=10**9)
+    ``partners_per_record`` bounds what a record asks for: it takes its smallest blocks first, up to so many
+    partners, more when it has fewer values (:mod:`linkage_core.linkage_unit.candidate_pairs`).
+    """
+
+    partners_per_record: WholeNumber = Field(default=22, ge=1, le=10**6)
+    max_block_pairs: WholeNumber = Field(default=200_000, ge=1, le=10**9)
     pair_budget: WholeNumber = Field(default=50_000_000, ge=1, le=10**12)
     passes: tuple[BlockingPass, ...] = Field(min_length=1, max_length=32)
 
@@ -130,11 +161,14 @@ class BlockingSpec(_Frozen):
 
 
 class FilterGroup(_Frozen):
-    """One diffused filter over a group of fields; null when one of them is missing.
+    """One hardened filter over a group of fields; null when one of them is missing.
 
     ``field_bits`` positions are shared out over a value's q-grams, at most ``bits_per_q_gram`` each, so that
-    the fill stays under control whatever the length of a name; output bit ``i`` is the XOR of ``terms`` keyed
-    positions of the plain filter. A single field never gets a filter: its values could be told by counting.
+    the fill stays under control whatever the length of a name. By *diffusion* output bit ``i`` is the XOR of
+    ``terms`` keyed positions of the plain filter; ``terms`` is the bandwidth of *fourier_signs*; ``flips`` in
+    256 bits flip by *blip*. With a ``salt``, such as "birth_date:year", positions depend on that part too: only
+    records that agree on it have filters that look alike. A single field never gets a filter: its values could
+    be told by counting.
     """
 
     name: Name
@@ -142,8 +176,18 @@ class FilterGroup(_Frozen):
     bits: WholeNumber = 512
     bits_per_q_gram: WholeNumber = Field(default=20, ge=1, le=64)
     field_bits: WholeNumber = Field(default=200, ge=1, le=1024)
+    hardening: Hardening = "diffusion"
     terms: WholeNumber = Field(default=8, ge=LEAST_TERMS, le=32)
     diffused_bits: WholeNumber = 2048
+    flips: WholeNumber = Field(default=13, ge=1, le=127)
+    salt: BlockingPart | None = None
+
+    @property
+    def sent_bits(self) -> int:
+        """How many bits leave the custodian."""
+        if self.hardening in ("diffusion", "fourier_signs"):
+            return self.diffused_bits
+        return {"xor_fold": self.bits // 2, "balancing": 2 * self.bits}.get(self.hardening, self.bits)
 
     @field_validator("bits", "diffused_bits")
     @classmethod
@@ -220,9 +264,11 @@ class LinkageProtocol(_Frozen):
     normaliser_version: WholeNumber = Field(ge=1, le=1)
     custodians: tuple[Name, ...] = Field(min_length=2, max_length=16)
     fields: tuple[FieldSpec, ...] = Field(min_length=1, max_length=100)
+    nickname_table: NicknameTableSpec | None = None
     blocking: BlockingSpec
     evidence: EvidenceRules
     decision: DecisionSpec
+    unsafe: Annotated[bool, Field(strict=True)] = False
 
     @property
     def field_names(self) -> tuple[str, ...]:
@@ -245,6 +291,8 @@ class LinkageProtocol(_Frozen):
         _refuse_duplicates("custodian", self.custodians)
         _check_required_fields(self)
         _refuse_duplicates("evidence filter", tuple(group.name for group in self.evidence.filters))
+        if NAMES in self.field_names:
+            raise EntryError(f"a field called {NAMES}", f"another name: {NAMES} means both names, unordered")
         _check_groups(self)
         _check_parts(self)
         return self
@@ -252,12 +300,14 @@ class LinkageProtocol(_Frozen):
 
 _KNOWN_ENTRIES: dict[tuple[str, ...], Sequence[str]] = {
     (): tuple(LinkageProtocol.model_fields),
+    ("nickname_table",): tuple(NicknameTableSpec.model_fields),
     ("fields",): tuple(FieldSpec.model_fields),
     ("blocking",): tuple(BlockingSpec.model_fields),
     ("blocking", "passes"): tuple(BlockingPass.model_fields),
     ("blocking", "passes", "parts"): tuple(BlockingPart.model_fields),
     ("evidence",): tuple(EvidenceRules.model_fields),
     ("evidence", "filters"): tuple(FilterGroup.model_fields),
+    ("evidence", "filters", "salt"): tuple(BlockingPart.model_fields),
     ("evidence", "tokens"): tuple(BlockingPart.model_fields),
     ("decision",): tuple(DecisionSpec.model_fields),
 }
@@ -285,6 +335,12 @@ def _check_groups(protocol: LinkageProtocol) -> None:
             raise EntryError(found, f"one of {', '.join(protocol.field_names)}")
         if len(set(group.fields)) < len(group.fields):
             raise EntryError(f"a field twice in the evidence filter {group.name}", "each field once")
+        if group.salt is not None:
+            _check_part(protocol, f"the salt of the evidence filter {group.name}", group.salt)
+        if group.hardening in UNSAFE_HARDENINGS and not protocol.unsafe:
+            found = f"the evidence filter {group.name} with the hardening {group.hardening}, which fell to attacks"
+            safe = [name for name in HARDENINGS if name not in UNSAFE_HARDENINGS]
+            raise EntryError(found, f"{' or '.join(safe)}, or unsafe = true, for measurements only")
 
 
 def _check_parts(protocol: LinkageProtocol) -> None:
@@ -299,19 +355,34 @@ def _check_parts(protocol: LinkageProtocol) -> None:
         distinct = frozenset((part.field, part.code) for part in parts)
         if len(distinct) < len(parts):
             raise EntryError(f"a part twice in {name}", "each part once")
-        if len({part.field for part in parts}) < 2 and parts[0].field != NAMES:
-            raise EntryError(
-                f"{name} over a single field", "two fields or more, or its values can be counted"
-            )
+        _check_breadth(protocol, name, parts)
         if distinct in seen:
             raise EntryError(f"{seen[distinct]} and {name} of the same parts", "one of them")
         seen[distinct] = name
+
+
+def _check_breadth(protocol: LinkageProtocol, name: str, parts: Parts) -> None:
+    """Values of one field alone could be counted, and matched with a list of names or dates by frequency.
+
+    Two parts of an address are a home's: no value of theirs is frequent.
+    """
+    fields = {part.field for part in parts}
+    if len(fields) > 1 or NAMES in fields:
+        return
+    (field,) = fields
+    if len(parts) < 2 or protocol.field(field).kind != "text":
+        raise EntryError(
+            f"{name} over {field} alone", "parts of at least two fields, or two parts of an address"
+        )
 
 
 def _check_part(protocol: LinkageProtocol, name: str, part: BlockingPart) -> None:
     if part.field not in (*protocol.field_names, NAMES):
         found = f"{name} over {part.field}, which is no field"
         raise EntryError(found, f"one of {', '.join(protocol.field_names)}, {NAMES}")
+    if part.code in NICKNAME_CODES and protocol.nickname_table is None:
+        found = f"{name} taking {part.code}, but no nickname_table"
+        raise EntryError(found, "the table's version and sha256")
     kind = "name" if part.field == NAMES else protocol.field(part.field).kind
     if kind not in BLOCKING_CODES[part.code]:
         found = f"{name} taking {part.code} of {part.field}, a field of kind {kind}"
@@ -364,7 +435,11 @@ def restrict_protocol(protocol: LinkageProtocol, fields: Sequence[str]) -> Linka
     blocking, evidence = document["blocking"], document["evidence"]
     blocking["passes"] = [p for p in blocking["passes"] if complete(p["parts"])]
     evidence["tokens"] = [parts for parts in evidence["tokens"] if complete(parts)]
-    evidence["filters"] = [group for group in evidence["filters"] if present.issuperset(group["fields"])]
+    evidence["filters"] = [
+        group
+        for group in evidence["filters"]
+        if present.issuperset(group["fields"]) and (group["salt"] is None or complete([group["salt"]]))
+    ]
     return protocol_from_document(document)
 
 

@@ -5,8 +5,9 @@ import hashlib
 import pytest
 
 from linkage_core.custodian.encode_records import RecordEncoder
-from linkage_core.custodian.key_derivation import CustodianKeys, derive_custodian_keys, derive_key
+from linkage_core.custodian.key_derivation import CustodianKeys, derive_custodian_keys
 from linkage_core.errors import NightlinkError
+from linkage_core.protocol.derived_keys import derive_key
 from tests.golden.make_encoder_vectors import LINKAGE_KEY, PROTOCOL, SITE_KEY
 from tests.reference.slow_encoder import hkdf_sha256
 
@@ -21,7 +22,7 @@ def all_keys(keys: CustodianKeys) -> list[bytes]:
 
 def test_every_use_has_a_key_of_its_own() -> None:
     keys = all_keys(KEYS)
-    assert len(set(keys)) == len(keys) == 12 + (2 + 3) + 2
+    assert len(set(keys)) == len(keys) == 15 + (2 + 3) + 2
     assert {len(key) for key in keys} == {32}
     assert len(KEYS.key_check_value) == 8
     assert not any(key.startswith(KEYS.key_check_value) for key in keys)
