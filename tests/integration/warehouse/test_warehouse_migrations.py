@@ -180,7 +180,8 @@ def test_links_from_before_the_third_custodian_keep_theirs(fresh_database: Calla
         " custodian_a, custodian_b, fence, status, protocol_version, protocol_fingerprint, key_epoch, code_version)"
         f" VALUES ('r', 'p', '2026-01-01', 'hospital', 'pharmacy', 1, 'running', 1, '{'ab' * 32}', '2026', '0.1.0');"
         " INSERT INTO linkage.link (project, record_a, record_b, decision, score_band, passes_agreed,"
-        " opened_by_run, valid_from) VALUES ('p', gen_random_uuid(), gen_random_uuid(), 'match', '0.95-1.00', '{x}', 'r', '2026-01-01')"
+        " opened_by_run, valid_from) VALUES ('p', gen_random_uuid(), gen_random_uuid(), 'match', '0.95-1.00',"
+        " '{x}', 'r', '2026-01-01')"
     )
     assert apply_migrations(old.engine(OWNER), shipped_migrations(), [])[0] == "0005_custodians_and_entities"
     assert old.as_superuser(
