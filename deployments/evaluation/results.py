@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from deployments.evaluation.people_sides import PeopleSides
 from linkage_core.evaluation.evaluate_linkage import LinkageFigures, LinkageRun
 from linkage_core.linkage_unit.link_decisions import DECISION_NAMES
-from tasks.custodian.output_files import DigestedFile, whole_file, write_whole
+from tasks.protocol.output_files import DigestedFile, whole_file, write_whole
 
 FORMAT = "nightlink-evaluation-1"
 PAIRS_PER_ROW_GROUP = 1 << 20

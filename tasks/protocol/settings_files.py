@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+)
 
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, parse_protocol
@@ -22,6 +29,7 @@ def resolve_path(value: Path, info: ValidationInfo) -> Path:
 
 
 SettingsPath = Annotated[Path, AfterValidator(resolve_path)]
+PublicKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 def check_time_zone(name: str) -> str:

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from linkage_core.custodian.field_columns import field_columns
-from linkage_core.custodian.key_derivation import derive_key
 from linkage_core.custodian.normalise import normalise_batch
 from linkage_core.custodian.source_format import SourceFormat
 from linkage_core.custodian.tokens import encode_tokens
@@ -22,6 +21,7 @@ from linkage_core.evaluation.linkage_quality import ThresholdQuality, mark_true_
 from linkage_core.evaluation.synthetic_people import PeopleParameters, generate_people
 from linkage_core.linkage_unit.candidate_pairs import CandidatePairs, propose_pairs
 from linkage_core.linkage_unit.one_to_one import greedy_one_to_one, siphash_2_4
+from linkage_core.protocol.derived_keys import derive_key
 from linkage_core.protocol.evidence_spec import EvidenceSpec, evidence_of
 from linkage_core.protocol.linkage_protocol import parse_protocol
 

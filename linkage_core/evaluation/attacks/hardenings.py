@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from linkage_core.custodian.diffusion import diffuse, diffusion_table
-from linkage_core.custodian.key_derivation import derive_key
 from linkage_core.evaluation.attacks.encoded_people import (
     EncodedPeople,
     as_bits,
@@ -24,6 +23,7 @@ from linkage_core.evaluation.attacks.encoded_people import (
     unpack_bits,
 )
 from linkage_core.evaluation.attacks.known_people import KnownPeople, plain_filters, row_q_grams
+from linkage_core.protocol.derived_keys import derive_key
 
 Filters = npt.NDArray[np.uint64]
 Encode = Callable[[KnownPeople, bytes], EncodedPeople]

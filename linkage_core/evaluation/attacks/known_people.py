@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from linkage_core.custodian.bloom_filters import add_field, position_table
-from linkage_core.custodian.key_derivation import derive_key
 from linkage_core.custodian.q_grams import ValueQGrams, value_q_grams
 from linkage_core.custodian.text_columns import distinct_values
+from linkage_core.protocol.derived_keys import derive_key
 from linkage_core.protocol.linkage_protocol import FieldSpec
 
 Rows = npt.NDArray[np.intp]

@@ -49,6 +49,11 @@ MISTAKES = [
     ("hospital.toml", "[quality]", "[quality", "text that is not TOML"),
     ("pharmacy.toml", '"dispensing"', '"admissions"', "in source.content_table: "),
     ("linkage_unit.toml", f'"{"ab" * 32}"', '"0"', "in custodian_public_keys.hospital: "),
+    ("linkage_unit.toml", "[custodian_transfer_keys]", "[transfer_keys]", "in custodian_transfer_keys: Field required"),
+    ("linkage_unit.toml", "encryption_key_file =", "key_file =", "in encryption_key_file: Field required"),
+    ("hospital.toml", f'"{"ab" * 32}"', '"PUBLIC-KEY"', "in linkage_unit_public_key: "),
+    ("hospital.toml", "transfer_key_file =", "transfer_file =", "in transfer_key_file: Field required"),
+    ("hospital.toml", "transfer_key_file =", "encryption_key_file =", "in transfer_key_file: Field required"),
     ("linkage_unit.toml", '"Europe/London"', '"Mars/Olympus"', "in time_zone: Value error, must name a time zone"),
     ("hospital.toml", '"Europe/London"', '"../../etc/passwd"', "in time_zone: Value error, must name a time zone"),
     ("hospital.toml", '"Europe/London"', '""', "in time_zone: Value error, must name a time zone"),
@@ -69,7 +74,12 @@ MISTAKES = [
 
 
 def _example(name: str) -> str:
-    return (EXAMPLES / name).read_text(encoding="utf-8").replace('"PUBLIC-KEY"', f'"{"ab" * 32}"')
+    return (
+        (EXAMPLES / name)
+        .read_text(encoding="utf-8")
+        .replace('PUBLIC-KEY"', f'{"ab" * 32}"')
+        .replace("TRANSFER-", "")
+    )
 
 
 @pytest.mark.parametrize("name", MODELS)
