@@ -15,6 +15,7 @@ ERROR_CODES: dict[str, str] = {
     "E-KEY-MISMATCH": "the custodians encoded with different linkage keys",
     "E-KEY-EPOCH": "a key or a delivery is of another epoch than the linkage protocol's",
     "E-PROTOCOL": "the linkage protocol file is wrong",
+    "E-PROTOCOL-UNSAFE": "the linkage protocol calls itself unsafe: it is for measurements only",
     "E-PROTOCOL-MISMATCH": "a delivery was made under another linkage protocol",
     # the custodian's side
     "E-SRC-UNAVAILABLE": "a source database cannot be reached or does not answer in time",

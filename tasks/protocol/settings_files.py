@@ -138,9 +138,21 @@ def _bad_secret(path: Path, found: str) -> NightlinkError:
 
 
 def read_protocol(path: Path) -> LinkageProtocol:
-    """The linkage protocol at ``path``; E-SETTINGS when unreadable, E-PROTOCOL when wrong."""
+    """The linkage protocol at ``path``; E-SETTINGS when unreadable, E-PROTOCOL when wrong.
+
+    One that calls itself unsafe is E-PROTOCOL-UNSAFE at every party, and no setting allows it: its filters fell
+    to known attacks. Measurements build theirs in memory.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise wrong_settings(path, "a protocol file that cannot be read") from None
-    return parse_protocol(text)
+    protocol = parse_protocol(text)
+    if protocol.unsafe:
+        raise NightlinkError(
+            "E-PROTOCOL-UNSAFE",
+            found=f"unsafe = true in {path}",
+            expected="a protocol whose filters no attack that was run has read",
+            remedy="Take out the entry unsafe, and every hardening that is then refused.",
+        )
+    return protocol

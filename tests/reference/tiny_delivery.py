@@ -41,7 +41,7 @@ def some_records(rows: int, seed: int = 7, protocol: LinkageProtocol | None = No
     draws = np.random.default_rng(seed)
     shape = (rows, len(spec.tokens))
     tokens = draws.integers(1, 2**64, shape, dtype=np.uint64) * (draws.random(shape) < 0.75)
-    filters = [draws.integers(0, 2**64, (rows, g.diffused_bits // 64), dtype=np.uint64) for g in spec.groups]
+    filters = [draws.integers(0, 2**64, (rows, g.sent_bits // 64), dtype=np.uint64) for g in spec.groups]
     evidence = EncodedEvidence(
         tokens.astype(np.uint64),
         tuple(filters),
