@@ -24,7 +24,9 @@ COMPARISONS = {
     "last": lambda: cl.NameComparison("last").configure(term_frequency_adjustments=True),
     "dob": lambda: cl.DamerauLevenshteinAtThresholds("dob", [1, 2]),
     "sex": lambda: cl.ExactMatch("sex"),
-    "street": lambda: cl.JaroWinklerAtThresholds("street", [0.92, 0.8]).configure(term_frequency_adjustments=True),
+    "street": lambda: cl.JaroWinklerAtThresholds("street", [0.92, 0.8]).configure(
+        term_frequency_adjustments=True
+    ),
     "city": lambda: cl.JaroWinklerAtThresholds("city", [0.92]).configure(term_frequency_adjustments=True),
     "zip": lambda: cl.LevenshteinAtThresholds("zip", [1]).configure(term_frequency_adjustments=True),
     "phone": lambda: cl.LevenshteinAtThresholds("phone", [1]),
@@ -50,7 +52,9 @@ def main() -> None:
     shown = ", ".join(f"nullif({name}, '') as {name}" for name in sorted(fields))
     for side in "ab":
         statement = f"select '{side}:' || rid as unique_id, {shown} from raw_{side}"
-        sides.append(database.register(database._con.sql(statement).to_arrow_table(), table_name=f"side_{side}"))
+        sides.append(
+            database.register(database._con.sql(statement).to_arrow_table(), table_name=f"side_{side}")
+        )
     rules = [rule for rule in BLOCKING if all(_field_of(part) in fields for part in rule)]
     settings = SettingsCreator(
         link_type="link_only",
