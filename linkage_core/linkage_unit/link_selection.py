@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from linkage_core.linkage_unit.competition import compete
 from linkage_core.linkage_unit.match_model import PairOdds
 from linkage_core.linkage_unit.one_to_one import greedy_one_to_one
 from linkage_core.linkage_unit.optimal_one_to_one import OptimalSelection, optimal_one_to_one
@@ -81,7 +82,8 @@ def select_links(
     Pairs below :data:`LEAST_SELECTED` take no part.
     """
     limits = LIMITS[resolution]
-    posterior = _posterior(odds, index_a, index_b, records, limits)
+    both = limits.one_a_record_of_a and limits.one_a_record_of_b
+    posterior = odds.probability if both else posteriors(odds.odds, index_a, index_b, records, limits)
     if resolution == "one_to_one":
         chosen = greedy_one_to_one(index_a, index_b, posterior, tie_keys, possible=LEAST_SELECTED)
         return SelectedPairs(chosen, posterior)
@@ -95,21 +97,25 @@ def select_links(
     return SelectedPairs(np.sort(order[np.unique(single[order], return_index=True)[1]]), posterior)
 
 
-def _posterior(
-    odds: PairOdds, index_a: Indices, index_b: Indices, records: tuple[int, int], limits: LinkLimits
+def posteriors(
+    odds: Floats, index_a: Indices, index_b: Indices, records: tuple[int, int], limits: LinkLimits
 ) -> Floats:
-    """Odds of a pair against its being none and against its rivals, on the sides that have rivals."""
+    """Posteriors of pairs under the limits: float64, shape (m,).
+
+    Where both sides have one link a record: :func:`linkage_core.linkage_unit.competition.compete`. Where one side
+    has, a pair stands against its record's other pairs and against none; where neither has, against none.
+    """
     if limits.one_a_record_of_a and limits.one_a_record_of_b:
-        return odds.probability
-    against = np.ones(len(odds.odds))
+        return compete(odds, index_a, index_b, *records)
+    against = np.ones(len(odds))
     for limited, index, count in (
         (limits.one_a_record_of_a, index_a, records[0]),
         (limits.one_a_record_of_b, index_b, records[1]),
     ):
         if limited:
             # the pair's own odds stand in the sum; rounding must not let the rest fall below zero
-            against += np.maximum(np.bincount(index, odds.odds, count)[index] - odds.odds, 0.0)
-    posterior: Floats = odds.odds / (odds.odds + against)
+            against += np.maximum(np.bincount(index, odds, count)[index] - odds, 0.0)
+    posterior: Floats = odds / (odds + against)
     return posterior
 
 

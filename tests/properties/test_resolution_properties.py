@@ -8,9 +8,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from linkage_core.linkage_unit.competition import compete
 from linkage_core.linkage_unit.entity_clusters import LEAST_DENSITY, CustodianMatches, cluster_entities
 from linkage_core.linkage_unit.link_selection import LIMITS, select_links
-from linkage_core.linkage_unit.match_model import PairOdds, compete
+from linkage_core.linkage_unit.match_model import PairOdds
 from linkage_core.linkage_unit.one_to_one import greedy_one_to_one
 from linkage_core.linkage_unit.optimal_one_to_one import optimal_one_to_one
 from linkage_core.linkage_unit.record_groups import group_greedily
