@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter
 
 from linkage_core.protocol.delivery_manifest import DeliveryManifest
 from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates
@@ -30,6 +31,7 @@ from linkage_core.protocol.linkage_protocol import LinkageProtocol, protocol_fro
 from tasks.linkage_unit.chunk_files import Chunk, read_chunk, unwritable, write_chunk
 from tasks.protocol.code_version import code_version
 
+_AGGREGATES = TypeAdapter(EvidenceAggregates)
 _FOLDER_NAME = re.compile(r"^(columns|night)-[0-9a-f]{32}(\.partial)?$")
 
 
@@ -43,7 +45,7 @@ class ColumnLayout:
     def of(cls, spec: EvidenceSpec) -> ColumnLayout:
         """The layout under a protocol."""
         words, byte = np.dtype(np.uint64), np.dtype(np.uint8)
-        filters = [(f"filter_{group.name}", words, group.diffused_bits // 64) for group in spec.groups]
+        filters = [(f"filter_{group.name}", words, group.sent_bits // 64) for group in spec.groups]
         sizes = [("pseudonyms", PSEUDONYM_DTYPE, 1), ("tokens", words, len(spec.tokens)), *filters]
         return cls((*sizes, ("rarity", byte, len(spec.fields)), ("sex", byte, 1)))
 
@@ -92,17 +94,21 @@ def columns_folder(state_folder: Path, manifest_sha256: str) -> Path:
 
 def map_columns(folder: Path, spec: EvidenceSpec, rows: int) -> EncodedRecords:
     """All records of a delivery; only the pages that are looked at take memory, and the system may drop them."""
-    return _records(spec, [_mapped(folder / n, d, (rows, w)) for n, d, w in ColumnLayout.of(spec).columns])
+    return _records([_mapped(folder / n, d, (rows, w)) for n, d, w in ColumnLayout.of(spec).columns])
 
 
 def read_columns(folder: Path, spec: EvidenceSpec, start: int, stop: int) -> EncodedRecords:
     """Some consecutive records, read into memory of their own."""
-    arrays = []
-    for name, dtype, width in ColumnLayout.of(spec).columns:
-        offset = start * width * dtype.itemsize
-        array = np.fromfile(folder / name, dtype, (stop - start) * width, offset=offset)
-        arrays.append(array.reshape(stop - start, width))
-    return _records(spec, arrays)
+    names = [name for name, _, _ in ColumnLayout.of(spec).columns]
+    return _records([read_column(folder, spec, name, start, stop) for name in names])
+
+
+def read_column(folder: Path, spec: EvidenceSpec, name: str, start: int, stop: int) -> npt.NDArray[Any]:
+    """One column of some consecutive records, shape (stop - start, width)."""
+    dtype, width = next((d, w) for n, d, w in ColumnLayout.of(spec).columns if n == name)
+    offset = start * width * dtype.itemsize
+    array = np.fromfile(folder / name, dtype, (stop - start) * width, offset=offset)
+    return array.reshape(stop - start, width)
 
 
 def _mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int, int]) -> npt.NDArray[Any]:
@@ -111,7 +117,7 @@ def _mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int, int]) -> npt.NDA
     return np.memmap(path, dtype, "r", shape=shape).view(np.ndarray)
 
 
-def _records(spec: EvidenceSpec, arrays: list[npt.NDArray[Any]]) -> EncodedRecords:
+def _records(arrays: list[npt.NDArray[Any]]) -> EncodedRecords:
     pseudonyms, tokens, *filters, rarity, sex = arrays
     evidence = EncodedEvidence(tokens, tuple(filters), rarity, sex.reshape(-1))
     return EncodedRecords(pseudonyms.reshape(-1), evidence)
@@ -145,9 +151,13 @@ class Job:
     def description(self) -> bytes:
         """``job.json``; the same inputs give the same bytes."""
         sides = [
-            {"manifest_sha256": s.manifest_sha256, "rows": s.rows, "aggregates": s.aggregates.model_dump(mode="json")}
-            for s in self.sides
-        ]  # fmt: skip
+            {
+                "manifest_sha256": side.manifest_sha256,
+                "rows": side.rows,
+                "aggregates": _AGGREGATES.dump_python(side.aggregates, mode="json"),
+            }
+            for side in self.sides
+        ]
         document = {
             "format": "nightlink-job-1",
             "code_version": self.code_version,
@@ -212,7 +222,7 @@ def open_job(folder: Path) -> Job:
     """The job whose folder this is, as another process reads it."""
     document = json.loads((folder / "job.json").read_bytes())
     sides = [
-        JobSide(s["manifest_sha256"], s["rows"], EvidenceAggregates.model_validate(s["aggregates"]))
+        JobSide(s["manifest_sha256"], s["rows"], _AGGREGATES.validate_python(s["aggregates"], strict=False))
         for s in document["sides"]
     ]
     return Job(
