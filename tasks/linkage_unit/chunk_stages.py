@@ -109,7 +109,7 @@ def _plan(work: OpenJob, _: int, __: int) -> Chunk:
         pass_names=job.protocol.pass_names,
         max_block_pairs=blocking.max_block_pairs,
         pair_budget=blocking.pair_budget,
-        partners_per_record=getattr(blocking, "partners_per_record", None),
+        partners_per_record=blocking.partners_per_record,
     )
     arrays = {"first": plan.first, "size": plan.size, "members": plan.members}
     return Chunk(arrays, {"reports": [asdict(report) for report in plan.reports]})
