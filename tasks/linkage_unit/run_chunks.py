@@ -81,7 +81,7 @@ def _run_here(job: Job, chunks: Sequence[ChunkName], limits: ChunkLimits) -> Non
             continue
         # The chunk at which it stopped once more, alone and in smaller pieces; the others follow as before.
         (stage, number), waiting = waiting[0], waiting[1:]
-        announce(f"chunk {number} of {stage}: {failure.found}; again in smaller pieces")
+        announce(f"{failure.found}; again in smaller pieces")
         _, again = _run_child(job, [(stage, number)], limits, pieces=SMALLER_PIECES)
         if again is not None:
             raise again
