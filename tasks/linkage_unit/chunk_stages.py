@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linkage_core.errors import NightlinkError
+from linkage_core.linkage_unit.candidate_coverage import field_presence
 from linkage_core.linkage_unit.candidate_pairs import (
     CandidatePairs,
     CandidatePlan,
@@ -172,7 +173,12 @@ def _model(work: OpenJob, _: int, __: int) -> Chunk:
     )
     records = (job.sides[0].rows, job.sides[1].rows)
     aggregates = (job.sides[0].aggregates, job.sides[1].aggregates)
-    model, odds = fit_patterns(patterns, index_a, index_b, records, job.spec, aggregates)
+    presence = [
+        field_presence(map_columns(job.columns(side), job.spec, records[side]).evidence) for side in (0, 1)
+    ]
+    model, odds = fit_patterns(
+        patterns, index_a, index_b, records, job.spec, aggregates, (presence[0], presence[1])
+    )
     return Chunk({"odds": odds.odds, "probability": odds.probability}, _model_counts(model))
 
 
