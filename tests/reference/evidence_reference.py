@@ -106,3 +106,9 @@ def slow_patterns(levels, bands_a, bands_b, level_counts, bands):
         tuple(state(*field, count) for *field, count in zip(*pair, level_counts, strict=True))
         for pair in zip(levels.tolist(), bands_a.tolist(), bands_b.tolist(), strict=True)
     ]
+
+
+def slow_near(filter_a, filter_b, limit):
+    """Fewer bits differ than the limit, and neither filter is empty."""
+    a, b = (sum(int(word) << (64 * w) for w, word in enumerate(words)) for words in (filter_a, filter_b))
+    return a > 0 and b > 0 and (a ^ b).bit_count() < limit
