@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tasks.linkage_unit.block import block_records
 from tasks.linkage_unit.linked_custodians import LinkedCustodians, every_two, join_entities
-from tasks.linkage_unit.load import load_links, night_in_ledger
+from tasks.linkage_unit.load import forget_working_files, load_links, night_in_ledger
 from tasks.linkage_unit.receive import receive_deliveries
 from tasks.linkage_unit.report import publish_linkage_report
 from tasks.linkage_unit.resolve import resolve_links
@@ -32,4 +32,5 @@ def link_and_load(as_of: str | None = None) -> None:
             entities = join_entities(deliveries, linked, unit) if len(deliveries) > 2 else None
             summary = summarise_night(night, deliveries, linked, entities, unit)
             load_links(run, deliveries, linked, entities, summary)  # one transaction, with its audit event
+        forget_working_files(unit)
         publish_linkage_report(run, unit)

@@ -29,6 +29,7 @@ from sql.warehouse.links import Delivery, LinkChanges, LinkRow, publish_links
 from tasks.linkage_unit.linked_custodians import JoinedEntities, LinkedCustodians
 from tasks.linkage_unit.receive import ReceivedDelivery
 from tasks.linkage_unit.settings import LinkageUnit
+from tasks.linkage_unit.work_folder import remove_work
 from tasks.protocol.code_version import code_version
 from tasks.protocol.stages import announce, stage
 
@@ -118,6 +119,11 @@ def _link_rows(linked: Sequence[LinkedCustodians]) -> Iterable[LinkRow]:
     if len(linked) == 1:
         return links_as_rows(linked[0].links.table)
     return merge_link_rows([(two.links.table, *two.custodians) for two in linked])
+
+
+def forget_working_files(unit: LinkageUnit) -> None:
+    """A night that is published has no use for its columns and chunks: nothing of them stays."""
+    remove_work(unit.settings.state_folder)
 
 
 def _ledger_delivery(delivery: ReceivedDelivery) -> Delivery:
