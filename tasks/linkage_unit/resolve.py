@@ -88,7 +88,10 @@ def resolve_links(
     chosen = PublishedPairs(
         index_a[links.pairs], index_b[links.pairs], links.probability, decisions, ties[links.pairs]
     )
-    passes, pass_names = pairs.passes[at[links.pairs]], unit.protocol.pass_names
+    passes, pass_names = (
+        pairs.passes[links.pairs if at is None else at[links.pairs]],
+        unit.protocol.pass_names,
+    )
     if known is not None:
         passes = np.concatenate([passes, _passes_of_known(pairs, known, len(pass_names))])
         chosen, pass_names = _with_known(chosen, known, a, b, unit), (*pass_names, KNOWN_LINK)
@@ -124,10 +127,10 @@ def _placed(a: ReceivedDelivery, b: ReceivedDelivery, unit: LinkageUnit) -> Plac
 
 def _left_to_decide(
     pairs: CandidatePairs, odds: PairOdds, known: PlacedLinks | None, unit: LinkageUnit
-) -> tuple[Indices, Indices, PairOdds, Indices]:
-    """The candidates that known links leave open, and their positions among all."""
+) -> tuple[Indices, Indices, PairOdds, Indices | None]:
+    """The candidates that known links leave open, and their positions among all; None for all of them."""
     if known is None:
-        return pairs.index_a, pairs.index_b, odds, np.arange(len(pairs.index_a))
+        return pairs.index_a, pairs.index_b, odds, None
     at = free_pairs(pairs.index_a, pairs.index_b, known, LIMITS[unit.protocol.decision.resolution])
     left = PairOdds(odds.odds[at], odds.probability[at])
     return pairs.index_a[at], pairs.index_b[at], left, at
