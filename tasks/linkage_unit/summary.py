@@ -12,7 +12,7 @@ from linkage_core.linkage_unit.link_decisions import BAND_NAMES, Decision, score
 from linkage_core.linkage_unit.link_table import LinkTable
 from linkage_core.linkage_unit.match_model import MatchModel
 from linkage_core.protocol.linkage_protocol import protocol_fingerprint
-from linkage_core.protocol.row_rules import ROW_RULES
+from linkage_core.protocol.row_rules import FILE_RULES, ROW_RULES
 from tasks.linkage_unit.receive import ReceivedDelivery
 from tasks.linkage_unit.resolve import ResolvedLinks
 from tasks.linkage_unit.score import ScoredPairs
@@ -44,7 +44,7 @@ def summarise_night(
         "scores": _describe_scores(links, unit),
         "model": _describe_model(scored.model),
         "links": _describe_links(links.table),
-        "rule_sentences": dict(ROW_RULES),
+        "rule_sentences": {**FILE_RULES, **ROW_RULES},
         "expectations": [c.model_dump() for c in (*a.expectations, *b.expectations, *links.expectations)],
     }
 
