@@ -16,6 +16,7 @@ from linkage_core.errors import NightlinkError
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("deployments.demo.command", "a whole night on real parts, on this machine"),
     "run": ("flows.coordinator.run_command", "one night without Prefect, each party in a process of its own"),
+    "evaluate": ("deployments.evaluation.command", "how well two sides with a known truth are linked"),
     "custodian": (
         "flows.custodian.commands",
         "encode a file of people, or deliver a night; make and compare keys",

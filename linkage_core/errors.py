@@ -41,6 +41,7 @@ ERROR_CODES: dict[str, str] = {
     "E-RUN-FENCED": "a newer run has published since this one began",
     "E-AUDIT-BROKEN": "the audit log or a table that it describes was altered",
     # everything
+    "E-INTERCHANGE": "a file of CLKs, candidate pairs or links from other software is wrong",
     "E-INPUT": "an argument or input file is wrong",
     "E-OUTPUT": "an output file cannot be written",
     "E-SERVER": "a server that the demo starts did not come up",

@@ -357,7 +357,7 @@ def convert_schema(
     import json
 
     from tasks.custodian.edge_schema import read_schema
-    from tasks.custodian.output_files import write_whole
+    from tasks.protocol.output_files import write_whole
 
     parsed = read_schema(schema, "as-clkhash")
     for warning in parsed.warnings:

@@ -23,9 +23,9 @@ from tasks.custodian.edge_report import (
     report_text,
 )
 from tasks.custodian.edge_schema import EdgeCounts
-from tasks.custodian.output_files import DigestedFile, whole_file, write_whole
 from tasks.custodian.reasons_file import ReasonsFile
 from tasks.protocol.code_version import code_version
+from tasks.protocol.output_files import DigestedFile, whole_file, write_whole
 
 ALL_ENCODED, SOME_REJECTED = 0, 4
 """Exit codes of a run that ended well."""

@@ -30,8 +30,8 @@ from tasks.custodian.edge_progress import Progress
 from tasks.custodian.edge_protocol import ProtocolRules
 from tasks.custodian.edge_report import SourceColumn, field_use
 from tasks.custodian.edge_schema import EdgeCounts
-from tasks.custodian.output_files import DigestedFile
 from tasks.custodian.reasons_file import ReasonsFile
+from tasks.protocol.output_files import DigestedFile
 from tasks.protocol.settings_files import read_protocol, read_secret
 
 
