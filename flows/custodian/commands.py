@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from linkage_core.errors import NightlinkError
+from tasks.protocol.zones import SETTINGS_VARIABLE
 
 if TYPE_CHECKING:
     from flows.custodian.edge_encoding import EdgeOrder, EdgeOutcome, EdgeRules
@@ -106,14 +107,17 @@ def deliver(
     In the settings' state folder then lie quarantine/DATE.csv (rejected rows by number and code) and
     reports/DATE.txt and .json (what left and what did not).
     """
+    if settings is not None:
+        # A flow's parameters are dates and nothing else: Prefect stores them. So the way is the environment's.
+        os.environ[SETTINGS_VARIABLE["custodian"]] = str(settings)
     if dry_run:
         from flows.custodian.try_night import try_night
 
-        try_night(as_of, settings)
+        try_night(as_of)
         return
     from flows.custodian.encode_and_deliver import encode_and_deliver
 
-    encode_and_deliver(as_of, settings)
+    encode_and_deliver(as_of)
 
 
 @app.command()

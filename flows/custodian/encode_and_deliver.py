@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tasks.custodian.deliver import already_delivered, deliver_encodings
 from tasks.custodian.deliver_content import deliver_content
 from tasks.custodian.encode import encode_identifiers
@@ -18,9 +16,9 @@ from tasks.protocol.stages import coded_errors_only
 
 
 @coded_errors_only
-def encode_and_deliver(as_of: str | None = None, settings_file: Path | None = None) -> None:
+def encode_and_deliver(as_of: str | None = None) -> None:
     """Extract, validate, normalise, encode, deliver; a night that was delivered already is left as it is."""
-    site = custodian_site(settings_file)  # the key and the database exist only here
+    site = custodian_site()  # the key and the database exist only here
     night = night_of(as_of, site.settings.time_zone)
     with night_folder(site.settings.state_folder) as folder:
         if already_delivered(night, site):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tasks.custodian.extract import extract_content, extract_identifiers, open_source
 from tasks.custodian.night_folder import night_folder
 from tasks.custodian.normalise import normalise_identifiers
@@ -15,9 +13,9 @@ from tasks.protocol.stages import coded_errors_only
 
 
 @coded_errors_only
-def try_night(as_of: str | None = None, settings_file: Path | None = None) -> None:
+def try_night(as_of: str | None = None) -> None:
     """Read settings, keys, protocol and source, judge every row, and say what would be delivered."""
-    site = custodian_site(settings_file)
+    site = custodian_site()
     night = night_of(as_of, site.settings.time_zone)
     with night_folder(site.settings.state_folder) as folder:
         with open_source(site) as snapshot:

@@ -23,11 +23,11 @@ from tasks.custodian.edge_report import (
     report_json,
     report_text,
 )
-from tasks.custodian.output_files import write_whole
 from tasks.custodian.settings import CustodianSite, FileSource
 from tasks.custodian.validate import ValidatedIdentifiers
 from tasks.protocol.code_version import code_version
 from tasks.protocol.exchange import MANIFEST_MAX_BYTES, MANIFEST_NAME, complete_deliveries, read_file
+from tasks.protocol.output_files import write_whole
 from tasks.protocol.stages import announce, stage
 
 _MANIFEST_COLUMNS = (

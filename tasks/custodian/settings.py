@@ -126,13 +126,10 @@ class CustodianSite:
         return f"CustodianSite({self.name})"
 
 
-def custodian_site(path: Path | None = None) -> CustodianSite:
-    """Load this process's custodian, or refuse to start (E-ZONE, E-SETTINGS, E-KEY-FILE, E-PROTOCOL).
-
-    Without a path the environment names the settings file.
-    """
+def custodian_site() -> CustodianSite:
+    """Load this process's custodian, or refuse to start (E-ZONE, E-SETTINGS, E-KEY-FILE, E-PROTOCOL)."""
     refuse_foreign_environment("custodian", os.environ)
-    settings = read_settings(path or settings_path(SETTINGS_VARIABLE["custodian"]), CustodianSettings)
+    settings = read_settings(settings_path(SETTINGS_VARIABLE["custodian"]), CustodianSettings)
     refuse_readable("custodian", settings.must_not_read)
     return CustodianSite(
         settings=settings,
