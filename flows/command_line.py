@@ -22,7 +22,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "encode a file of people, or deliver a night; make and compare keys",
     ),
     "protocol": ("flows.protocol.commands", "make, check and compare the document that all parties agree on"),
-    "linkage-unit": ("flows.linkage_unit.commands", "link the deliveries of a night and load the links"),
+    "linkage-unit": (
+        "flows.linkage_unit.commands",
+        "link a night's deliveries and load the links; make keys",
+    ),
     "warehouse": (
         "flows.linkage_unit.warehouse_commands",
         "create or migrate the warehouse; ask the researcher's question",

@@ -125,11 +125,10 @@ class ProtocolEdge:
         return counts
 
     def _encoder(self) -> RecordEncoder:
-        linkage_key = parse_key_file(read_secret(_given(self.key_file)), "linkage")
-        site_key = parse_key_file(read_secret(_given(self.site_key_file)), "site")
-        return RecordEncoder(
-            self.rules.protocol, derive_custodian_keys(linkage_key, self.rules.protocol), site_key
-        )
+        protocol, epoch = self.rules.protocol, self.rules.protocol.key_epoch
+        linkage_key = parse_key_file(read_secret(_given(self.key_file)), "linkage", epoch=epoch)
+        site_key = parse_key_file(read_secret(_given(self.site_key_file)), "site", epoch=epoch)
+        return RecordEncoder(protocol, derive_custodian_keys(linkage_key, protocol), site_key)
 
     def described(self) -> dict[str, str]:
         """The protocol's fingerprint, project and epoch."""

@@ -1,4 +1,4 @@
-"""Diffused filters over groups of fields: how nearly two fields agree, and nothing of one alone.
+"""Hardened filters over groups of fields: how nearly two fields agree, and nothing of one alone.
 Zone: custodian.
 
 A filter over two fields at t = 8 gave nothing to any attack that was run, singly or three of them jointly
@@ -14,16 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from linkage_core.custodian.bloom_filters import add_field, position_table
-from linkage_core.custodian.diffusion import diffuse, diffusion_table
-from linkage_core.custodian.field_columns import FieldColumns
+from linkage_core.custodian.field_columns import FieldColumns, code_part
+from linkage_core.custodian.filter_hardening import harden
 from linkage_core.custodian.key_derivation import GroupFilterKeys
 from linkage_core.custodian.q_grams import value_q_grams
+from linkage_core.custodian.salted_q_grams import salt_q_grams
+from linkage_core.protocol.evidence_spec import TokenPart
 from linkage_core.protocol.linkage_protocol import FieldSpec, FilterGroup
 
 
 @dataclass(frozen=True)
 class GroupFilters:
-    """Diffused filters of one group, and the mean fill before diffusion (0.0 when no record has one)."""
+    """Hardened filters of one group, and the mean fill before hardening (0.0 when no record has one)."""
 
     filters: npt.NDArray[np.uint64] = field(repr=False)
     fill: float
@@ -41,15 +43,14 @@ def encode_group(
     Returns
     -------
     GroupFilters
-        ``filters`` is uint64 of shape (rows, diffused_bits / 64). A row depends on that row, the group and
+        ``filters`` is uint64 of shape (rows, sent_bits / 64). A row depends on that row, the group and
         the keys only.
     """
     plain, complete = _plain_filters(columns, group, field_specs, keys, rows)
     plain[~complete] = 0
     present = int(np.count_nonzero(complete))
     fill = float(np.bitwise_count(plain).sum(dtype=np.int64)) / (group.bits * max(present, 1))
-    table = diffusion_table(keys.diffusion, group.bits, group.diffused_bits, group.terms)
-    return GroupFilters(diffuse(plain, table), fill)
+    return GroupFilters(harden(plain, group, keys.diffusion), fill)
 
 
 def _plain_filters(
@@ -61,12 +62,15 @@ def _plain_filters(
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
     plain = np.zeros((rows, group.bits // 64), np.uint64)
     complete = np.ones(rows, np.bool_)
+    salt = code_part(columns, TokenPart(group.salt.field, group.salt.code), rows) if group.salt else None
     for name in group.fields:
         column = columns[name]
-        complete &= column.value_of_row >= 0
-        q_grams = value_q_grams(column.values, field_specs[name])
+        value_of_row, q_grams = column.value_of_row, value_q_grams(column.values, field_specs[name])
+        if salt is not None:
+            value_of_row, q_grams = salt_q_grams(value_of_row, q_grams, salt)
+        complete &= value_of_row >= 0
         positions = position_table(
             keys.positions[name], q_grams.tokens, min(group.bits_per_q_gram, group.field_bits), group.bits
         )
-        add_field(plain, column.value_of_row, q_grams, positions, group.field_bits, group.bits_per_q_gram)
+        add_field(plain, value_of_row, q_grams, positions, group.field_bits, group.bits_per_q_gram)
     return plain, complete

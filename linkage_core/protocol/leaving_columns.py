@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from linkage_core.protocol.linkage_protocol import LinkageProtocol
+from linkage_core.protocol.linkage_protocol import Hardening, LinkageProtocol
+
+_HARDENED: Mapping[Hardening, str] = {
+    "diffusion": "diffused",
+    "fourier_signs": "signs of Fourier features",
+    "blip": "with flipped bits",
+    "balancing": "balanced",
+    "xor_fold": "folded",
+    "rule_90": "by Rule 90",
+    "none": "plain",
+}
 
 
 @dataclass(frozen=True)
@@ -31,8 +42,8 @@ def leaving_columns(protocol: LinkageProtocol) -> tuple[LeavingColumn, ...]:
         *(
             LeavingColumn(
                 f"filter_{group.name}",
-                f"{group.diffused_bits} bits",
-                f"diffused, of {', '.join(group.fields)}",
+                f"{group.sent_bits} bits",
+                f"{_HARDENED[group.hardening]}, of {', '.join(group.fields)}",
             )
             for group in protocol.evidence.filters
         ),

@@ -11,6 +11,7 @@ from linkage_core.errors import NightlinkError
 from linkage_core.protocol.delivery_manifest import (
     DeliveryManifest,
     PartEntry,
+    Sealing,
     check_part,
     describe_part,
     open_manifest,
@@ -18,6 +19,7 @@ from linkage_core.protocol.delivery_manifest import (
 )
 from linkage_core.protocol.encoded_records import EncodedRecords, take_records
 from linkage_core.protocol.linkage_protocol import protocol_fingerprint
+from linkage_core.protocol.sealed_parts import SealHeader, seal_part
 from linkage_core.protocol.wire_format import write_part
 from tasks.custodian.encode import EncodedDelivery
 from tasks.custodian.settings import CustodianSite
@@ -41,10 +43,10 @@ PART_ROWS = 100_000
 
 @stage("look for an earlier delivery")
 def already_delivered(night: date, site: CustodianSite) -> bool:
-    """Whether the night's newest delivery is complete and was made under today's protocol and key.
+    """Whether the night's newest delivery is complete and was made under today's protocol and keys.
 
     A delivery is what the night saw; it is never replaced while it is usable. One made under another protocol or
-    key is useless to the linkage unit, and a new one gets the next sequence number.
+    key, or sealed with another, is useless to the linkage unit, and a new one gets the next sequence number.
     """
     deliveries = complete_deliveries(site.settings.exchange, site.name, night.isoformat())
     if not deliveries:
@@ -67,6 +69,7 @@ def _made_under_todays_rules(manifest: DeliveryManifest, site: CustodianSite) ->
     return (
         manifest.protocol_fingerprint == protocol_fingerprint(site.protocol)
         and manifest.key_check_value == keys.key_check_value.hex()
+        and manifest.sealing == _sealing(site)
     )
 
 
@@ -77,7 +80,7 @@ def _check_parts(folder: DeliveryFolder, manifest: DeliveryManifest) -> None:
 
 @stage("deliver encodings")
 def deliver_encodings(encoded: EncodedDelivery, night: date, site: CustodianSite) -> None:
-    """Parquet parts first, the signed manifest last: until then the delivery does not exist."""
+    """Sealed parts first, the signed manifest last: until then the delivery does not exist."""
     remove_unfinished(site.settings.exchange, site.name, night.isoformat())
     sequence = _take_sequence(site)
     folder = open_delivery(site.settings.exchange, site.name, night.isoformat(), sequence)
@@ -102,9 +105,24 @@ def _take_sequence(site: CustodianSite) -> int:
 def _write_parts(records: EncodedRecords, folder: DeliveryFolder, site: CustodianSite) -> Iterator[PartEntry]:
     for number, first in enumerate(range(0, len(records), PART_ROWS)):
         part = take_records(records, slice(first, first + PART_ROWS))
-        data, name = write_part(part, site.protocol), f"part-{number:04d}.parquet"
-        write_file(folder, name, data)
-        yield describe_part(name, len(part), data)
+        yield write_sealed_part(number, len(part), write_part(part, site.protocol), folder, site)
+
+
+def write_sealed_part(
+    number: int, rows: int, data: bytes, folder: DeliveryFolder, site: CustodianSite
+) -> PartEntry:
+    """Seal one part's bytes to the linkage unit and write them; what the manifest is to say of the file."""
+    name = f"part-{number:04d}.sealed"
+    protocol = site.protocol
+    header = SealHeader(protocol.project, protocol.key_epoch, site.name, folder.run_id, folder.sequence)
+    sealed = seal_part(data, name, header, site.transfer_secret)
+    write_file(folder, name, sealed)
+    return describe_part(name, rows, sealed)
+
+
+def _sealing(site: CustodianSite) -> Sealing:
+    secret = site.transfer_secret
+    return Sealing(transfer_key=secret.transfer_key_id, linkage_unit_key=secret.unit_key_id)
 
 
 def _describe(
@@ -122,6 +140,7 @@ def _describe(
         key_epoch=site.protocol.key_epoch,
         key_check_value=encoded.key_check_value.hex(),
         code_version=code_version(),
+        sealing=_sealing(site),
         row_count=len(encoded.records),
         parts=parts,
         extracted=validated.extracted,

@@ -106,7 +106,7 @@ def _report(manifest: DeliveryManifest, data: bytes, site: CustodianSite) -> Edg
         leaves=(*parts, described),
         source_columns=_source_columns(site),
         stays=(
-            "the keys, and every key derived from them",
+            "the keys, and every key derived from them (the parts are sealed: only the linkage unit can open them)",
             "this report, and the list of rejected rows (row numbers, fields and reason codes)",
             *_content_line(site),
         ),

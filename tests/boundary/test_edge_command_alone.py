@@ -15,7 +15,7 @@ from linkage_core.audit.signatures import public_key_hex, signing_key_from_seed
 from linkage_core.protocol.key_files import format_key_file
 from tasks.linkage_unit.receive import _open
 from tasks.protocol.exchange import complete_deliveries
-from tests.reference.small_world import NIGHT, few_people, key, make_unit
+from tests.reference.small_world import NIGHT, UNIT_PUBLIC_KEY, few_people, key, make_unit
 from tests.unit.flows.test_custodian_edge import GOOD, SCHEMA, SECRET, _theirs, _write_csv
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,13 +99,13 @@ def test_it_encodes_without_what_a_plain_machine_lacks(tmp_path: Path) -> None:
 def _clinic(folder: Path) -> Path:
     """A clinic with a file of people and the settings of the example."""
     (folder / "secrets").mkdir(mode=0o700)
-    for role in ("linkage", "site", "signing"):
+    for role in ("linkage", "site", "signing", "transfer"):
         path = folder / "secrets" / f"{role}.key"
-        path.write_text(format_key_file(role, key(role)))
+        path.write_text(format_key_file(role, key("transfer hospital" if role == "transfer" else role)))
         path.chmod(0o600)
     shutil.copy(ROOT / "deployments" / "linkage_protocol.toml", folder)
     example = (ROOT / "deployments" / "settings" / "clinic_files.toml").read_text(encoding="utf-8")
-    (folder / "settings.toml").write_text(example, encoding="utf-8")
+    (folder / "settings.toml").write_text(example.replace("PUBLIC-KEY", UNIT_PUBLIC_KEY), encoding="utf-8")
     people = few_people().side_a.select(["rid", "first", "last", "dob"]).to_pylist()
     header = "Patient Nr;First name;Last name;Date of birth;Note\r\n"
     rows = [f'{p["rid"]};{p["first"]}é;{p["last"]};{_turned(p["dob"])};"a\nb"\r\n' for p in people]
