@@ -83,3 +83,9 @@ lock-peers: setup ## resolve the peers' dependencies anew
 .PHONY: attack-table
 attack-table: setup ## attacks on every encoding beside its quality; Markdown, and deployments/pictures/attacks.svg
 	@$(BIN)/python -m tests.benchmarks.attack_table
+
+# For machines without internet: all wheels of the custodian's command line, with hashes and scripts that install them.
+.PHONY: wheelhouse
+PLATFORMS ?= linux_x86_64 win_amd64
+wheelhouse: setup ## dist/nightlink-custodian-PLATFORM.zip: what a custodian's machine without internet installs
+	@$(BIN)/python -m deployments.wheelhouse.build $(PLATFORMS)
