@@ -58,7 +58,9 @@ PLANS = (
     WorldPlan("minimal", MINIMAL, 1, 0.17, 0, 101),
     WorldPlan("minimal, errors x4", MINIMAL, 4, 0.17, 0, 102),
     WorldPlan("minimal, 20% blank", MINIMAL, 1, 0.17, 0.2, 103),
-    WorldPlan("a decade apart, errors x4", ("first", "middle", "last", "dob", "sex", "street"), 4, 0.6, 0, 104),
+    WorldPlan(
+        "a decade apart, errors x4", ("first", "middle", "last", "dob", "sex", "street"), 4, 0.6, 0, 104
+    ),
     WorldPlan("address, errors x4", ("first", "last", "dob", "street", "city", "zip"), 4, 0.17, 0, 105),
     WorldPlan("all fields, errors x4, 20% blank", EVERYTHING, 4, 0.3, 0.2, 106),
 )

@@ -52,9 +52,9 @@ def column_of(name):
 
 def test_a_token_agrees_exactly_when_all_its_parts_do_and_is_null_when_one_is_missing():
     tokens = encode(PEOPLE)[0].tokens
-    names = tokens[:, column_of("given_name+family_name")]
-    assert names[0] == names[1] != names[2] and names[3] == 0
-    assert len(set(tokens[:3, column_of("given_name+birth_date")].tolist())) == 3
+    sexes = tokens[:, column_of("family_name+sex")]
+    assert sexes[0] == sexes[1] != sexes[2] and sexes[3] == 0
+    assert len(set(tokens[:3, column_of("birth_date+sex")].tolist())) == 3
     assert tokens[1, column_of("family_name+postcode")] == 0
 
 
