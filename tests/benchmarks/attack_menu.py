@@ -34,7 +34,6 @@ MENU: tuple[Hardening, ...] = (
     signed_fourier(6),
     diffused(2),
     diffused(4),
-    diffused(5),
     diffused(6),
     diffused(8),
     pair_filters(1),
@@ -43,4 +42,3 @@ MENU: tuple[Hardening, ...] = (
     pair_filters(6),
     pair_filters(8),
 )
-DEFAULT, PLAIN_PAIRS = pair_filters(8), pair_filters(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,6 +24,9 @@ KNOWN_PAIRS = (500, 2_000, 16_000)
 GRAPH_KNOWN = 200
 FALLEN = 0.9
 """An encoding that fell in every seed to less knowledge is not asked about more: the answer is at least that."""
+
+SETTLED = 0.99
+"""After a seed that succeeded so, no other seed could change what is to be said."""
 
 PEOPLE_IN_DIGEST = 64
 RIDGE, GRAPH, FREQUENCY, INSIDER = (
@@ -88,7 +91,7 @@ class AttackedEncoding:
 
         def attack(name: str, one: Callable[[int], AttackOutcome], unless: tuple[str, ...] = ()) -> None:
             if all(worst[weaker].success < FALLEN for weaker in unless if weaker in worst):
-                worst[name] = worst_of([one(seed) for seed in range(seeds)])
+                worst[name] = worst_of(list(until_settled(one, seeds)))
 
         weaker: tuple[str, ...] = ()
         for count in KNOWN_PAIRS:
@@ -187,6 +190,15 @@ class AttackedEncoding:
         self, what: tuple[object, ...], seed: int, work: Callable[[], AttackOutcome]
     ) -> AttackOutcome:
         return self.found.outcome((self.identity, self.world.source, *what, f"seed {seed}"), work)
+
+
+def until_settled(one: Callable[[int], AttackOutcome], seeds: int) -> Iterator[AttackOutcome]:
+    """Outcomes by seed, to the last or to the first that is :data:`SETTLED`."""
+    for seed in range(seeds):
+        outcome = one(seed)
+        yield outcome
+        if outcome.success >= SETTLED:
+            break
 
 
 def _overlapping_rows(

@@ -114,7 +114,9 @@ def mine_patterns(victim: Words, bits_per_q_gram: int, population: RecordQGrams)
         if not waiting or -waiting[0][0] < LEAST_PARTITION:
             break
         _, _, rows, entries = heapq.heappop(waiting)
-        found = _find_pattern(bits[rows], bits_per_q_gram, population.counts(entries) / len(entries), patterns)
+        found = _find_pattern(
+            bits[rows], bits_per_q_gram, population.counts(entries) / len(entries), patterns
+        )
         if found is None:
             continue
         gram, columns = found
@@ -190,7 +192,9 @@ def largest_pattern(columns: CorrelatedColumns, window: tuple[float, float], mos
     for seed in np.argsort(-nearest.sum(axis=1), kind="stable")[:MOST_SEEDS]:
         near = np.argsort(-related[seed], kind="stable")[: 2 * most]
         near = columns.able[np.append(near[related[seed, near] > 0], seed)]
-        pattern, left = _grow(columns.bits[np.ix_(columns.bits[:, columns.able[seed]] > 0, near)], window[0], most)
+        pattern, left = _grow(
+            columns.bits[np.ix_(columns.bits[:, columns.able[seed]] > 0, near)], window[0], most
+        )
         if left <= window[1] and len(pattern) > len(best):
             best = np.sort(near[pattern])
     return best
