@@ -11,9 +11,11 @@ from linkage_core.evaluation.attacks.hardenings import (
     pair_filters,
     pair_fourier_signs,
     plain,
+    random_projection,
     rotation,
     rule_90,
     salted,
+    signed_fourier,
     tabulation_min_hash,
     xor_folded,
 )
@@ -32,7 +34,16 @@ MENU: tuple[Hardening, ...] = (
     diffused(6),
     pair_filters(1),
     pair_fourier_signs(8),
-    *(pair_filters(8, (pair,)) for pair in PAIRS),
+    pair_filters(8, PAIRS[:1]),
     pair_filters(6),
     pair_filters(8),
 )
+
+LONGER_MENU: tuple[Hardening, ...] = (
+    random_projection(),
+    signed_fourier(6),
+    diffused(4),
+    diffused(8),
+    *(pair_filters(8, (pair,)) for pair in PAIRS[1:]),
+)
+"""With ``--longer``: more of the same kinds."""

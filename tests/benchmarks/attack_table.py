@@ -1,7 +1,7 @@
 """Privacy against quality: every encoding, every attack, one table and one picture.
 
     python -m tests.benchmarks.attack_table [--data ../shared/data] [--seeds 3] [--only TEXT] [--columns-only]
-        [--encodings-only] [--graph-people 3000] [--targets 1500] [--picture PATH] [--results PATH]
+        [--encodings-only] [--longer] [--graph-people 3000] [--targets 1500] [--picture PATH] [--results PATH]
 
 Prints Markdown. Success is of the worst seed, with its 95% Clopper-Pearson interval; quality is the mean over the
 seeds' keys. What was found is kept in --results: a run that was broken off goes on where it stopped, and after a
@@ -21,7 +21,7 @@ from pathlib import Path
 from linkage_core.evaluation.attacks.attack_outcome import AttackOutcome, worst_of
 from linkage_core.evaluation.attacks.hardenings import Hardening
 from linkage_core.linkage_unit.candidate_pairs import CandidatePairs
-from tests.benchmarks.attack_menu import MENU
+from tests.benchmarks.attack_menu import LONGER_MENU, MENU
 from tests.benchmarks.attack_picture import draw_picture
 from tests.benchmarks.attack_results import FoundResults
 from tests.benchmarks.attacked_columns import print_columns
@@ -89,7 +89,7 @@ def print_rows(rows: list[Row], world: AttackedWorld, seeds: int) -> None:
     print("|---" * (1 + len(ATTACKS) + len(sets)) + "|")
     for row in rows:
         cells = [outcome_cell(row.outcomes.get(attack)) for attack in ATTACKS]
-        cells += ["{:.3f} / {:.3f}".format(*row.quality[name]) for name in sets]
+        cells += [" / ".join(f"{x:.3f}".removeprefix("0") for x in row.quality[name]) for name in sets]
         print("| " + " | ".join([row.name, *cells]) + " |")
     print()
     for row in {row.source: row for row in rows}.values():
@@ -100,9 +100,11 @@ def outcome_cell(outcome: AttackOutcome | None) -> str:
     """Success and its interval, three digits, four below a hundredth."""
     if outcome is None:
         return "-"
-    lower, upper = outcome.interval
     digits = 4 if 0 < outcome.success < 0.01 else 3
-    return f"{outcome.success:.{digits}f} [{lower:.{digits}f}, {upper:.{digits}f}]"
+    success, lower, upper = (
+        f"{x:.{digits}f}".removeprefix("0") for x in (outcome.success, *outcome.interval)
+    )
+    return f"{success} [{lower}, {upper}]"
 
 
 def _options() -> argparse.Namespace:
@@ -112,6 +114,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=REPOSITORY.parent / "shared" / "data")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default="", help="encodings whose name contains this")
+    parser.add_argument("--longer", action="store_true", help="more encodings of the same kinds")
     parser.add_argument("--columns-only", action="store_true", help="tokens and blocking values only")
     parser.add_argument("--encodings-only", action="store_true", help="no tokens and blocking values")
     parser.add_argument("--graph-people", type=int, default=3_000)
@@ -169,7 +172,8 @@ def main() -> None:
         print_columns(people, "generated people", options.seeds)
     if options.columns_only:
         return
-    menu = [hardening for hardening in MENU if options.only in hardening.name]
+    offered = (*MENU, *LONGER_MENU) if options.longer else MENU
+    menu = [hardening for hardening in offered if options.only in hardening.name]
     rows = attack_rows(menu, world, quality_sets(options.data), found, options.seeds)
     print_rows(rows, world, options.seeds)
     if options.picture and rows and rows[0].quality:
