@@ -167,9 +167,9 @@ def main() -> None:
     found = FoundResults(options.results)
     world = attacked_world(options.data, options.graph_people, options.targets)
     if not options.encodings_only:
-        print_columns(world.registers, world.source, options.seeds)
+        print_columns(world.registers, world.source, options.seeds, found)
         people = generated_registers(5_000, seed=11, fields=PROTOCOL.field_names)
-        print_columns(people, "generated people", options.seeds)
+        print_columns(people, "generated people, all fields", options.seeds, found)
     if options.columns_only:
         return
     offered = (*MENU, *LONGER_MENU) if options.longer else MENU
