@@ -147,6 +147,7 @@ def attack_rows(
     sets: dict[str, tuple[Registers, CandidatePairs]],
     found: FoundResults,
     seeds: int,
+    only: Sequence[str] = (),
 ) -> list[Row]:
     """A row for each encoding, in the menu's order; progress goes to standard error."""
     rows = []
@@ -154,7 +155,7 @@ def attack_rows(
         start = time.process_time()
         attacked = AttackedEncoding(hardening, world, found)
         quality = measured_quality(attacked, sets, seeds)
-        row = Row(hardening.name, hardening.source, attacked.run(seeds), quality)
+        row = Row(hardening.name, hardening.source, attacked.run(seeds, only), quality)
         rows.append(row)
         rates = {name: round(outcome.success, 4) for name, outcome in row.outcomes.items()}
         taken = time.process_time() - start
