@@ -69,8 +69,7 @@ def night_figures(folder: Path, terms: int, seeds: int, found: FoundResults) -> 
 def print_nights(data: Path, seeds: int, found: FoundResults) -> None:
     """Means over the keys, with the largest distance between two keys."""
     print(f"\n| set | filters | {' | '.join(FIGURES)} |\n|---|---|" + "---|" * len(FIGURES))
-    for name in GATED = (f"ridge {KNOWN_PAIRS[1]}", f"ridge {KNOWN_PAIRS[2]}", "graph", "frequency")
-NIGHT_SETS:
+    for name in NIGHT_SETS:
         for terms in TERMS:
             if (data / name).is_dir():
                 rows = night_figures(data / name, terms, seeds, found)
