@@ -90,3 +90,10 @@ attack-patterns: setup ## pattern mining at 100,000 people
 
 confirm-default: setup ## the default over five keys: attacks, and what hardening costs a whole night
 	@$(BIN)/python -m tests.benchmarks.confirmed_default
+
+# Scale: a million people a side (or RECORDS=100000), deliveries made once and kept in FOLDER; JOIN=--join adds the
+# exact threshold join of all with all.
+RECORDS ?= 1000000
+.PHONY: bench-million
+bench-million: setup ## the linkage unit's night with a million people a side: seconds and memory by stage
+	@$(BIN)/python -m tests.benchmarks.bench_million --records $(RECORDS) $(if $(FOLDER),--folder $(FOLDER)) $(JOIN)

@@ -92,7 +92,7 @@ def print_rows(rows: list[Row], world: AttackedWorld, seeds: int) -> None:
         cells += [" / ".join(f"{x:.3f}".removeprefix("0") for x in row.quality[name]) for name in sets]
         print("| " + " | ".join([row.name, *cells]) + " |")
     print()
-    for row in {row.source: row for row in rows}.values():
+    for row in {row.source: row for row in reversed(rows)}.values():
         print(f"- {row.name}: {row.source}")
 
 
@@ -178,7 +178,9 @@ def main() -> None:
     rows = attack_rows(menu, world, quality_sets(options.data), found, options.seeds)
     print_rows(rows, world, options.seeds)
     if options.picture and rows and rows[0].quality:
-        points = [(row.name, row.quality[QUALITY_SETS[0]][0], row.worst) for row in rows]
+        recalls = [(row, row.quality[QUALITY_SETS[0]][0]) for row in rows]
+        # one filter of a group alone does not tell people apart: it has no place in the picture
+        points = [(row.name, recall, row.worst) for row, recall in recalls if recall > 0]
         options.picture.write_text(draw_picture(points, QUALITY_SETS[0]))
 
 
