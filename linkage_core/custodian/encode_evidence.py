@@ -12,10 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from linkage_core.custodian.blocking_keys import coding_functions
 from linkage_core.custodian.field_aggregates import RANDOM_PAIRS, level_rates
 from linkage_core.custodian.field_columns import FieldColumn, FieldColumns, field_columns
 from linkage_core.custodian.field_group_filters import encode_group
 from linkage_core.custodian.key_derivation import CustodianKeys
+from linkage_core.custodian.nickname_table import load_formal_names
 from linkage_core.custodian.rarity_bands import rarity_bands
 from linkage_core.custodian.tokens import encode_tokens
 from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates, FieldAggregate
@@ -41,10 +43,16 @@ def encode_evidence(
         Normalised columns.
     seed : int
         Of the random pairs behind the aggregates.
+
+    Raises
+    ------
+    ProtocolError
+        E-PROTOCOL when this installation has not the protocol's nickname table.
     """
     spec, field_specs = evidence_of(protocol), {field.name: field for field in protocol.fields}
     rows = records.num_rows
-    columns = field_columns(records, spec.fields)
+    functions = coding_functions(load_formal_names(protocol.nickname_table))
+    columns = field_columns(records, spec.fields, functions)
     encoded = [
         encode_group(columns, group, field_specs, keys.groups[group.name], rows) for group in spec.groups
     ]

@@ -129,8 +129,13 @@ def test_rivals_share_the_probability():
 
 
 def test_a_level_below_exact_is_never_a_miracle():
-    rates = random_rates(SPEC, (aggregates(10), aggregates(10)))
-    assert rates["postcode"][level("postcode", "prefix3")] > 0.04
+    fields = list(aggregates(10).fields)
+    given = SPEC.fields.index("given_name")
+    levels = (0.1, *fields[given].level_rates[1:])
+    fields[given] = FieldAggregate(levels, fields[given].band_agreement)
+    crowded = EvidenceAggregates(10, tuple(fields), (0.42,) * 3)
+    rates = random_rates(SPEC, (crowded, crowded))
+    assert rates["given_name"][level("given_name", "soundex")] > 0.04
 
 
 def test_a_capped_rate_leaves_a_distribution():
