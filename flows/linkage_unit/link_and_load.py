@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.linkage_unit.block import block_records
-from tasks.linkage_unit.load import load_links, night_in_ledger
+from tasks.linkage_unit.load import forget_working_files, load_links, night_in_ledger
 from tasks.linkage_unit.receive import receive_deliveries
 from tasks.linkage_unit.report import publish_linkage_report
 from tasks.linkage_unit.resolve import resolve_links
@@ -27,4 +27,5 @@ def link_and_load(as_of: str | None = None) -> None:
             links = resolve_links(hospital, pharmacy, pairs, scored, unit)
             summary = summarise_night(night, hospital, pharmacy, pairs, scored, links, unit)
             load_links(run, hospital, pharmacy, links, summary)  # one transaction, with its audit event
+        forget_working_files(unit)
         publish_linkage_report(run, unit)

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
-from linkage_core.linkage_unit.dice_kernels import count_bits, dice_pairs, kernel_input
+from linkage_core.linkage_unit.dice_kernels import ONE, PREFETCH_PAIRS, align_rows, kernel_input
 from linkage_core.linkage_unit.hardened_rates import hardened_rate
 from linkage_core.linkage_unit.kernel_compilation import CompiledKernel, run_in_chunks
+from linkage_core.linkage_unit.popcount_intrinsics import prefetch_row, shared_bits
 from linkage_core.protocol.encoded_evidence import MISSING, EncodedEvidence, check_evidence
 from linkage_core.protocol.evidence_spec import (
     CORE_FIELDS,
@@ -170,17 +172,44 @@ def near_pairs(
     threads: int | None = None,
 ) -> npt.NDArray[np.bool_]:
     """Which groups' filters are near: bool, shape (m, groups); never so where one is missing."""
-    near = np.zeros((len(index_a), len(spec.groups)), np.bool_)
+    near = np.zeros((len(spec.groups), len(index_a)), np.bool_)
+    # As unsigned numbers they spare numba's wraparound a third of the time.
+    pairs = np.ascontiguousarray(index_a).view(np.uint64), np.ascontiguousarray(index_b).view(np.uint64)
     for g, group in enumerate(spec.groups):
-        filters_a, filters_b = evidence_a.group_filters[g], evidence_b.group_filters[g]
-        bits_a, bits_b = count_bits(filters_a)[index_a], count_bits(filters_b)[index_b]
-        total = bits_a + bits_b
-        # the double nearest to 2 s / total, times total / 2, is s to far less than one bit
-        dice = dice_pairs(filters_a, filters_b, index_a, index_b, threads=threads)
-        hamming = np.rint(total * (1.0 - dice))
-        threshold = near_threshold(group, filter_fill[g], spec.near_q_grams)
-        near[:, g] = (hamming < threshold * group.sent_bits) & (bits_a > 0) & (bits_b > 0)
-    return near
+        filters = align_rows(evidence_a.group_filters[g]), align_rows(evidence_b.group_filters[g])
+        kernel = _near_kernel(filters[0].shape[1])
+        limit = near_threshold(group, filter_fill[g], spec.near_q_grams) * group.sent_bits
+
+        def work(start: int, stop: int) -> None:
+            kernel(*filters, *pairs, limit, near[g], np.uint64(start), np.uint64(stop))  # noqa: B023
+
+        run_in_chunks(work, len(index_a), chunk=PAIRS_PER_CHUNK, threads=threads)
+    return np.ascontiguousarray(near.T)
+
+
+@cache
+def _near_kernel(words: int) -> CompiledKernel:
+    """The kernel for filters of ``words`` words: a constant there unrolls into straight vector code."""
+
+    def write_near(  # pragma: no cover - compiled; held to its twin in tests/reference
+        filters_a: Words,
+        filters_b: Words,
+        index_a: Words,
+        index_b: Words,
+        limit: float,
+        out: npt.NDArray[np.bool_],
+        start: np.uint64,
+        stop: np.uint64,
+    ) -> None:
+        for k in range(start, stop):
+            ahead = min(k + PREFETCH_PAIRS, stop - ONE)
+            prefetch_row(filters_b, index_b[ahead], words)
+            bits_a = shared_bits(filters_a, index_a[k], filters_a, index_a[k], words)
+            bits_b = shared_bits(filters_b, index_b[k], filters_b, index_b[k], words)
+            shared = shared_bits(filters_a, index_a[k], filters_b, index_b[k], words)
+            out[k] = bits_a > 0 and bits_b > 0 and bits_a + bits_b - 2 * shared < limit
+
+    return CompiledKernel(write_near)
 
 
 def evidence_masks(spec: EvidenceSpec) -> EvidenceMasks:

@@ -21,6 +21,7 @@ from sql.warehouse.links import Delivery, LinkChanges, publish_links
 from tasks.linkage_unit.receive import ReceivedDelivery
 from tasks.linkage_unit.resolve import ResolvedLinks
 from tasks.linkage_unit.settings import LinkageUnit
+from tasks.linkage_unit.work_folder import remove_work
 from tasks.protocol.code_version import code_version
 from tasks.protocol.stages import announce, stage
 
@@ -103,6 +104,11 @@ def load_links(
     )
     changes = publication.links
     announce(f"links opened: {changes.opened}, closed: {changes.closed}, kept: {changes.kept}")
+
+
+def forget_working_files(unit: LinkageUnit) -> None:
+    """A night that is published has no use for its columns and chunks: nothing of them stays."""
+    remove_work(unit.settings.state_folder)
 
 
 def _ledger_delivery(delivery: ReceivedDelivery) -> Delivery:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from linkage_core.protocol.key_files import LINKAGE_UNIT_ROLES, parse_key_file
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, Name
@@ -52,6 +52,15 @@ class LinkageUnitSettings(Settings):
     """How long to wait for the custodians' deliveries; above 0 where nobody coordinates the flows."""
     warehouse_deadline_s: Annotated[float, Field(gt=0, le=3600)] = 120.0
     max_delivery_rows: Annotated[int, Field(ge=1)] = 20_000_000
+    state_folder: Annotated[SettingsPath, Field(validate_default=True)] = Path("state")
+    """Working files of the night at work, up to 2 kB a record; removed when it is published."""
+    chunk_records: Annotated[int, Field(ge=1)] = 65_536
+    """Records of the first custodian whose pairs are made and compared at a time."""
+    chunk_deadline_s: Annotated[float, Field(gt=0, le=86_400)] = 1800.0
+    chunk_memory_mib: Annotated[int, Field(ge=64)] = 4096
+    """What the process that computes may have of its own; mapped files do not count."""
+    dask_scheduler: Annotated[str, StringConstraints(pattern=r"^(tcp|tls)://[^\s]+$")] | None = None
+    """Compute on this Dask cluster, whose workers see state_folder under the same path (nightlink[dask])."""
 
 
 @dataclass(frozen=True, repr=False)

@@ -96,7 +96,7 @@ def test_a_night_that_cannot_hold_its_target_stops_visibly(night, delivered_worl
 def test_more_pairs_than_the_budget_are_refused(night, delivered_world: SmallWorld) -> None:  # noqa: ANN001
     a, b = night[:2]
     with pytest.raises(NightlinkError, match="E-PAIR-BUDGET"):
-        block_records(a, b, _with(delivered_world.unit, "blocking", pair_budget=3))
+        block_records(a, b, _with(delivered_world.unit, "blocking", pair_budget=3, max_block_pairs=3))
 
 
 def _summary(night, links: ResolvedLinks, unit: LinkageUnit) -> dict[str, object]:  # noqa: ANN001
