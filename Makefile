@@ -84,6 +84,12 @@ lock-peers: setup ## resolve the peers' dependencies anew
 attack-table: setup ## attacks on every encoding beside its quality; Markdown, and deployments/pictures/attacks.svg
 	@$(BIN)/python -m tests.benchmarks.attack_table
 
+# For machines without internet: all wheels of the custodian's command line, with hashes and scripts that install them.
+.PHONY: wheelhouse
+PLATFORMS ?= linux_x86_64 win_amd64
+wheelhouse: setup ## dist/nightlink-custodian-PLATFORM.zip: what a custodian's machine without internet installs
+	@$(BIN)/python -m deployments.wheelhouse.build $(PLATFORMS)
+
 # Scale: a million people a side (or RECORDS=100000), deliveries made once and kept in FOLDER; JOIN=--join adds the
 # exact threshold join of all with all.
 RECORDS ?= 1000000
