@@ -5,6 +5,7 @@ Everything heavy is imported by the command that needs it, so that `--help` answ
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -13,11 +14,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from linkage_core.errors import NightlinkError
+from tasks.protocol.zones import SETTINGS_VARIABLE
 
 if TYPE_CHECKING:
     from flows.custodian.edge_encoding import EdgeOrder, EdgeOutcome, EdgeRules
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+)
 
 
 class HeaderRule(StrEnum):
@@ -47,9 +51,7 @@ SchemaFile = Annotated[
 ProtocolFile = Annotated[Path | None, typer.Option("--protocol", help="a linkage protocol of Nightlink")]
 KeyFile = Annotated[
     Path | None,
-    typer.Option(
-        "--key-file", help="the secret of the schema, or the linkage key of the protocol (mode 0600)"
-    ),
+    typer.Option("--key-file", help="the secret of the schema, or the linkage key of the protocol"),
 ]
 SiteKeyFile = Annotated[Path | None, typer.Option("--site-key-file", help="the site key (with --protocol)")]
 Encoding = Annotated[str, typer.Option("--encoding", help="of a CSV file: utf-8, cp1252, utf-16, ...")]
@@ -58,7 +60,8 @@ Header = Annotated[
     HeaderRule, typer.Option("--header", help="of a CSV file: check its names, ignore it, or none is there")
 ]
 UrlFile = Annotated[
-    Path | None, typer.Option("--database-url-file", help="a file (mode 0600) with a PostgreSQL URL")
+    Path | None,
+    typer.Option("--database-url-file", help="a file, readable for its owner alone, with a PostgreSQL URL"),
 ]
 XorFolds = Annotated[
     XorFoldsRule,
@@ -91,8 +94,27 @@ ReasonsPath = Annotated[Path | None, typer.Option("--reasons", help="where the r
 @app.command()
 def deliver(
     as_of: Annotated[str | None, typer.Option("--as-of", help="the night's date, YYYY-MM-DD")] = None,
+    settings: Annotated[
+        Path | None,
+        typer.Option("--settings", help="this site's settings; else $NIGHTLINK_CUSTODIAN_SETTINGS names it"),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="read and judge everything, deliver nothing")
+    ] = False,
 ) -> None:
-    """Extract, validate, normalise, encode and deliver one night; $NIGHTLINK_CUSTODIAN_SETTINGS names the site."""
+    """Extract, validate, normalise, encode and deliver one night, from a database or a file of people.
+
+    In the settings' state folder then lie quarantine/DATE.csv (rejected rows by number and code) and
+    reports/DATE.txt and .json (what left and what did not).
+    """
+    if settings is not None:
+        # A flow's parameters are dates and nothing else: Prefect stores them. So the way is the environment's.
+        os.environ[SETTINGS_VARIABLE["custodian"]] = str(settings)
+    if dry_run:
+        from flows.custodian.try_night import try_night
+
+        try_night(as_of)
+        return
     from flows.custodian.encode_and_deliver import encode_and_deliver
 
     encode_and_deliver(as_of)
@@ -375,7 +397,8 @@ def verify_key(
 ) -> None:
     """Print the key-check value, to compare over the telephone; with --theirs, compare it.
 
-    Without options it is that of the site that $NIGHTLINK_CUSTODIAN_SETTINGS names.
+    Without options it is that of the site that $NIGHTLINK_CUSTODIAN_SETTINGS names, and the ids of the public keys
+    that it and the linkage unit gave each other follow, to compare with the linkage unit's own verify-keys.
     """
     from flows.custodian.key_checks import compare_values, protocol_check, schema_check, site_check
 
@@ -393,6 +416,8 @@ def verify_key(
     typer.echo(f"{check.rules} fingerprint: {check.fingerprint}")
     if check.epoch is not None:
         typer.echo(f"key epoch: {check.epoch}")
+    if check.seals:
+        typer.echo("\n".join(["with the linkage unit:", *check.seals]))
     if theirs is not None:
         compare_values(check, theirs)
         typer.echo("the values agree: both custodians hold the same key and the same rules")
