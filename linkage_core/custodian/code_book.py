@@ -72,9 +72,7 @@ def code_book(columns: Sequence[CodedColumn], rows: int) -> CodeBook:
     return CodeBook(data, starts, code_of_row, longest)
 
 
-def keyed_values(
-    key: bytes, book: CodeBook, parts: Sequence[int], out: npt.NDArray[np.uint64]
-) -> None:
+def keyed_values(key: bytes, book: CodeBook, parts: Sequence[int], out: npt.NDArray[np.uint64]) -> None:
     """Write one pass's or token's keyed values, one a row, 0 where a part is missing.
 
     The value is the first 8 bytes, little-endian, of HMAC-SHA256(its key, message), where the message is

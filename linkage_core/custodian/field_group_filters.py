@@ -22,11 +22,31 @@ from linkage_core.protocol.linkage_protocol import FieldSpec, FilterGroup
 
 
 @dataclass(frozen=True)
+class FilterFill:
+    """Set bits of some records' filters before diffusion, and how many records have a filter."""
+
+    set_bits: int
+    records: int
+
+    def __add__(self, other: FilterFill) -> FilterFill:
+        return FilterFill(self.set_bits + other.set_bits, self.records + other.records)
+
+    def share(self, filter_bits: int) -> float:
+        """Mean share of set bits; 0.0 when no record has a filter."""
+        return self.set_bits / (filter_bits * max(self.records, 1))
+
+
+@dataclass(frozen=True)
 class GroupFilters:
-    """Diffused filters of one group, and the mean fill before diffusion (0.0 when no record has one)."""
+    """Diffused filters of one group, and their fill before diffusion."""
 
     filters: npt.NDArray[np.uint64] = field(repr=False)
-    fill: float
+    fill: FilterFill
+
+
+def group_diffusion(group: FilterGroup, keys: GroupFilterKeys) -> npt.NDArray[np.uint16]:
+    """The group's diffusion table, which all its records share."""
+    return diffusion_table(keys.diffusion, group.bits, group.diffused_bits, group.terms)
 
 
 def encode_group(
@@ -34,9 +54,15 @@ def encode_group(
     group: FilterGroup,
     field_specs: Mapping[str, FieldSpec],
     keys: GroupFilterKeys,
+    table: npt.NDArray[np.uint16],
     rows: int,
 ) -> GroupFilters:
     """One group's filters: all zero for a record that lacks one of the group's fields.
+
+    Parameters
+    ----------
+    table : ndarray of uint16
+        Of :func:`group_diffusion`.
 
     Returns
     -------
@@ -46,9 +72,7 @@ def encode_group(
     """
     plain, complete = _plain_filters(columns, group, field_specs, keys, rows)
     plain[~complete] = 0
-    present = int(np.count_nonzero(complete))
-    fill = float(np.bitwise_count(plain).sum(dtype=np.int64)) / (group.bits * max(present, 1))
-    table = diffusion_table(keys.diffusion, group.bits, group.diffused_bits, group.terms)
+    fill = FilterFill(int(np.bitwise_count(plain).sum(dtype=np.int64)), int(np.count_nonzero(complete)))
     return GroupFilters(diffuse(plain, table), fill)
 
 

@@ -12,7 +12,7 @@ import math
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -39,13 +39,14 @@ def _first_primes(count: int) -> list[int]:
 ROUND_CONSTANTS = tuple(_fractional_bits(p ** (1 / 3)) for p in _first_primes(64))
 INITIAL_STATE = np.array([_fractional_bits(p**0.5) for p in _first_primes(8)], np.uint32)
 
+# untyped functions of numba
+_alloca_once_value: Any = cgutils.alloca_once_value
+_raw_memcpy: Any = cgutils.raw_memcpy
+_memset: Any = cgutils.memset
 _VECTOR, _INDEX = ir.VectorType(ir.IntType(32), LANES), ir.IntType(64)
 
 
-
-
-@intrinsic
-def compress_lanes(typing_context: Any, state: Any, words: Any) -> Any:
+def _type_compress_lanes(typing_context: Any, state: Any, words: Any) -> Any:
     """Compress one block a lane into that lane's state, in place.
 
     Parameters
@@ -58,9 +59,7 @@ def compress_lanes(typing_context: Any, state: Any, words: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         state_at, words_at = (
-            builder.bitcast(
-                context.make_array(kind)(context, builder, argument).data, _VECTOR.as_pointer()
-            )
+            builder.bitcast(context.make_array(kind)(context, builder, argument).data, _VECTOR.as_pointer())
             for kind, argument in zip(signature.args, arguments, strict=True)
         )
         before, words_now = _load(builder, state_at, 8), _load(builder, words_at, 16)
@@ -89,9 +88,14 @@ def _emit_rounds(
     for t in range(16):
         if extend:
             low, high = w[(t + 1) % 16], w[(t + 14) % 16]
-            s0 = _xor(builder, _rotate(builder, low, 7), _rotate(builder, low, 18), builder.lshr(low, _splat(3)))
+            s0 = _xor(
+                builder, _rotate(builder, low, 7), _rotate(builder, low, 18), builder.lshr(low, _splat(3))
+            )
             s1 = _xor(
-                builder, _rotate(builder, high, 17), _rotate(builder, high, 19), builder.lshr(high, _splat(10))
+                builder,
+                _rotate(builder, high, 17),
+                _rotate(builder, high, 19),
+                builder.lshr(high, _splat(10)),
             )
             w[t] = _sum(builder, w[t], s0, w[(t + 9) % 16], s1)
         at = builder.add(first_round, ir.Constant(_INDEX, t))
@@ -123,7 +127,7 @@ def _load(builder: Any, base: Any, count: int) -> list[Any]:
 
 
 def _variable(builder: Any, value: Any) -> Any:
-    return cgutils.alloca_once_value(builder, value)
+    return _alloca_once_value(builder, value)
 
 
 def _splat(number: int) -> Any:
@@ -146,8 +150,7 @@ def _sum(builder: Any, first: Any, *others: Any) -> Any:
     return first
 
 
-@intrinsic
-def move_bytes(
+def _type_move_bytes(
     typing_context: Any, target: Any, target_at: Any, source: Any, source_at: Any, count: Any
 ) -> Any:
     """Copy ``source[source_at:source_at + count]`` to ``target[target_at:...]``; both uint8, flat, contiguous.
@@ -163,19 +166,23 @@ def move_bytes(
         ):
             data = context.make_array(kind)(context, builder, array).data
             places.append(builder.gep(data, [at]))
-        cgutils.raw_memcpy(builder, places[0], places[1], arguments[4], 1)
+        _raw_memcpy(builder, places[0], places[1], arguments[4], 1)
         return context.get_dummy_value()
 
     return types.void(target, types.intp, source, types.intp, types.intp), generate
 
 
-@intrinsic
-def clear_bytes(typing_context: Any, target: Any, at: Any, count: Any) -> Any:
+def _type_clear_bytes(typing_context: Any, target: Any, at: Any, count: Any) -> Any:
     """Set ``target[at:at + count]`` to zero; uint8, flat, contiguous."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        cgutils.memset(builder, builder.gep(data, [arguments[1]]), arguments[2], 0)
+        _memset(builder, builder.gep(data, [arguments[1]]), arguments[2], 0)
         return context.get_dummy_value()
 
     return types.void(target, types.intp, types.intp), generate
+
+
+compress_lanes: Any = intrinsic(_type_compress_lanes)
+move_bytes: Any = intrinsic(_type_move_bytes)
+clear_bytes: Any = intrinsic(_type_clear_bytes)

@@ -31,7 +31,6 @@ from deployments.demo.parties import (
     SystemUser,
     copy_protocol,
     draw_keys,
-    make_exchange,
     make_party,
     write_custodian,
 )
@@ -48,7 +47,9 @@ NIGHT = "2026-03-31"
 SMALL_NIGHT_PEOPLE = 2_000
 PEOPLE_A_POSTCODE = 8_000
 _FINISHED = re.compile(r"(.+) finished in ([0-9.]+) s, peak ([0-9]+) MiB")
-_ADMISSIONS = pa.schema([(name, pa.string()) for name in ("person_id", "admitted", "discharged", "diagnosis_code")])
+_ADMISSIONS = pa.schema(
+    [(name, pa.string()) for name in ("person_id", "admitted", "discharged", "diagnosis_code")]
+)
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--people", type=int, default=1_000_000)
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()), help="where made people are kept")
+    parser.add_argument(
+        "--work", type=Path, default=Path(tempfile.gettempdir()), help="where made people are kept"
+    )
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="nightlink-bench-numba-") as cache:
         with custodian_world(make_people(SMALL_NIGHT_PEOPLE, asked.work)) as party:

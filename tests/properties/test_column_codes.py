@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from linkage_core.custodian.blocking_keys import BLOCKING_FUNCTIONS
 from linkage_core.custodian.column_codes import COLUMN_CODES, code_values
 
-STREET_WORDS = st.sampled_from(["st", "ave", "n", "hwy", "apt", "main", "oak", "lakeside", "12", "007", "12b", "0", "a1", "3rd", ""])
+STREET_WORDS = st.sampled_from(
+    ["st", "ave", "n", "hwy", "apt", "main", "oak", "lakeside", "12", "007", "12b", "0", "a1", "3rd", ""]
+)
 STREETS = st.one_of(
     st.lists(STREET_WORDS, max_size=6).map(" ".join), st.text(alphabet="0127abst ", max_size=14)
 )

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from linkage_core.custodian.encode_records import EncodedPart
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.delivery_manifest import open_manifest, seal_manifest
 from tasks.custodian.deliver import already_delivered, deliver_encodings
+from tasks.custodian.encode import aggregates_of
 from tasks.custodian.night_folder import night_folder
 from tasks.linkage_unit import receive
 from tasks.linkage_unit.receive import receive_deliveries
@@ -21,6 +23,7 @@ from tests.reference.small_world import (
     NIGHT,
     SmallWorld,
     encode_people,
+    encoded_records,
     few_people,
     make_site,
     make_unit,
@@ -40,10 +43,12 @@ def _code(world: SmallWorld, **unit: object) -> str:
 def test_what_was_delivered_is_received(delivered_world: SmallWorld) -> None:
     received = receive_deliveries(NIGHT, delivered_world.unit)
     for delivery, custodian in zip(received, ("hospital", "pharmacy"), strict=True):
-        sent = delivered_world.encoded[custodian].records
+        encoded = delivered_world.encoded[custodian]
+        sent, site = encoded_records(encoded), delivered_world.sites[custodian]
         assert delivery.manifest.custodian == custodian
         assert same_records(delivery.records, sent)
-        assert delivery.manifest.aggregates == delivered_world.encoded[custodian].aggregates
+        fills = [part().fills for part in encoded.parts]
+        assert delivery.manifest.aggregates == aggregates_of(encoded, fills, site)
         assert all(count.success and count.point == "delivery" for count in delivery.expectations)
         order = [bytes(p) for p in delivery.records.record_pseudonyms]
         assert order == sorted(order), "nothing tells the order in the source"
@@ -157,12 +162,12 @@ def test_keys_are_compared_before_a_part_is_read(world: SmallWorld, monkeypatch:
 def test_filters_that_are_nearly_full_break_an_expectation(world: SmallWorld) -> None:
     """All-ones filters are near each other: they would make strangers alike."""
     site, encoded = world.sites["hospital"], world.encoded["hospital"]
-    evidence = encoded.records.evidence
-    full = tuple(np.full_like(filters, 2**64 - 1) for filters in evidence.group_filters)
-    records = replace(encoded.records, evidence=replace(evidence, group_filters=full))
+    records, fills = encoded_records(encoded), encoded.parts[0]().fills
+    full = tuple(np.full_like(filters, 2**64 - 1) for filters in records.evidence.group_filters)
+    forged = EncodedPart(replace(records, evidence=replace(records.evidence, group_filters=full)), fills)
     shutil.rmtree(world.delivery("hospital"))
     site = replace(site, settings=site.settings.model_copy(update={"exchange": world.folder / "exchange"}))
-    deliver_encodings(replace(encoded, records=records), NIGHT, site)
+    deliver_encodings(replace(encoded, parts=[lambda: forged]), NIGHT, site)
     with pytest.raises(NightlinkError, match="E-DQ-EXPECTATION.*at the point delivery.*of fill"):
         receive_deliveries(NIGHT, world.unit)
 
