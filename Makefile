@@ -49,8 +49,9 @@ coverage: setup ## branch coverage of linkage_core by the tests that need no ser
 	@$(PYTEST) -q --cov --cov-report=term-missing:skip-covered \
 		tests/unit tests/spec tests/properties tests/golden
 
-bench: setup ## how fast, on this machine: encoding, blocking, scoring
-	@for name in encode candidates dice_pairs; do echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
+bench: setup peers ## how fast, on this machine, beside clkhash, anonlink, faiss and the machine's limit
+	@for name in encode clk candidates dice_pairs threshold_join nearest; do \
+		echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
 
 clean: ## caches; the virtual environment stays
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov build dist
@@ -63,7 +64,7 @@ lock: ## resolve the dependencies anew into requirements.txt
 
 # Peers: other people's linkage software, in an environment of its own, to agree with and to race against.
 PEERS := .venv-peers
-.PHONY: peers test-peers bench-kernels lock-peers
+.PHONY: peers test-peers lock-peers
 peers: $(PEERS)/.done ## the peers' environment (anonlink, clkhash, faiss, splink), once
 
 $(PEERS)/.done: requirements-peers.txt | setup
@@ -73,9 +74,6 @@ $(PEERS)/.done: requirements-peers.txt | setup
 
 test-peers: setup peers ## same pairs and similarities as anonlink, same distances as faiss
 	@$(BIN)/python -m pytest tests/peers
-
-bench-kernels: setup peers ## threshold join and nearest neighbours beside anonlink, faiss and the machine's limit
-	@for name in threshold_join nearest; do echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
 
 lock-peers: setup ## resolve the peers' dependencies anew
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \

@@ -7,13 +7,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from deployments.people_folder import FIELD_OF_COLUMN
 from linkage_core.errors import NightlinkError
 from linkage_core.evaluation.synthetic_people import PeopleParameters, generate_people
-
-FIELD_OF_COLUMN = {
-    "rid": "source_id", "first": "given_name", "middle": "middle_name", "last": "family_name", "dob": "birth_date",
-    "sex": "sex", "street": "street", "city": "city", "zip": "postcode", "phone": "phone", "email": "email",
-}  # fmt: skip
 
 
 def write_people(output: Path, other: Path | None, truth: Path | None, *, people: int, seed: int) -> None:

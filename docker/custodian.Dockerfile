@@ -23,6 +23,7 @@ COPY tasks/__init__.py tasks/
 COPY tasks/protocol/ tasks/protocol/
 COPY tasks/custodian/ tasks/custodian/
 COPY flows/__init__.py flows/command_line.py flows/
+COPY flows/protocol/ flows/protocol/
 COPY flows/custodian/ flows/custodian/
 COPY deployments/linkage_protocol.toml deployments/prefect.yaml deployments/
 COPY docker/start_worker.sh docker/

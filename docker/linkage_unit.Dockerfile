@@ -17,6 +17,7 @@ COPY tasks/__init__.py tasks/
 COPY tasks/protocol/ tasks/protocol/
 COPY tasks/linkage_unit/ tasks/linkage_unit/
 COPY flows/__init__.py flows/command_line.py flows/
+COPY flows/protocol/ flows/protocol/
 COPY flows/linkage_unit/ flows/linkage_unit/
 COPY deployments/linkage_protocol.toml deployments/prefect.yaml deployments/
 COPY docker/start_worker.sh docker/

@@ -16,8 +16,16 @@ from linkage_core.errors import NightlinkError
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("deployments.demo.command", "a whole night on real parts, on this machine"),
     "run": ("flows.coordinator.run_command", "one night without Prefect, each party in a process of its own"),
-    "custodian": ("flows.custodian.commands", "deliver a night; make keys; compare them"),
-    "linkage-unit": ("flows.linkage_unit.commands", "link the deliveries of a night and load the links"),
+    "evaluate": ("deployments.evaluation.command", "how well two sides with a known truth are linked"),
+    "custodian": (
+        "flows.custodian.commands",
+        "encode a file of people, or deliver a night; make and compare keys",
+    ),
+    "protocol": ("flows.protocol.commands", "make, check and compare the document that all parties agree on"),
+    "linkage-unit": (
+        "flows.linkage_unit.commands",
+        "link a night's deliveries and load the links; make keys",
+    ),
     "warehouse": (
         "flows.linkage_unit.warehouse_commands",
         "create or migrate the warehouse; ask the researcher's question",

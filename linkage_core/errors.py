@@ -13,7 +13,9 @@ ERROR_CODES: dict[str, str] = {
     "E-ZONE": "a process can see something that its zone must not hold",
     "E-KEY-FILE": "a key file is missing, readable by others, malformed or of another role",
     "E-KEY-MISMATCH": "the custodians encoded with different linkage keys",
+    "E-KEY-EPOCH": "a key or a delivery is of another epoch than the linkage protocol's",
     "E-PROTOCOL": "the linkage protocol file is wrong",
+    "E-PROTOCOL-UNSAFE": "the linkage protocol calls itself unsafe: it is for measurements only",
     "E-PROTOCOL-MISMATCH": "a delivery was made under another linkage protocol",
     # the custodian's side
     "E-SRC-UNAVAILABLE": "a source database cannot be reached or does not answer in time",
@@ -28,6 +30,8 @@ ERROR_CODES: dict[str, str] = {
     "E-DLV-MANIFEST": "a delivery's manifest cannot be read",
     "E-DLV-SIGNATURE": "a delivery's manifest is not signed by its custodian",
     "E-DLV-FORMAT": "a delivery's part is not in the agreed wire format",
+    "E-DLV-KEYS": "a delivery is sealed with keys that are not registered here",
+    "E-DLV-SEAL": "a delivery's part does not open under the keys that its manifest names",
     "E-DLV-FOREIGN": "a delivery belongs to another project, custodian or run",
     "E-DLV-EQUIVOCATION": "two different deliveries of a custodian carry one sequence number",
     # the linkage unit
@@ -41,6 +45,7 @@ ERROR_CODES: dict[str, str] = {
     "E-RUN-FENCED": "a newer run has published since this one began",
     "E-AUDIT-BROKEN": "the audit log or a table that it describes was altered",
     # everything
+    "E-INTERCHANGE": "a file of CLKs, candidate pairs or links from other software is wrong",
     "E-INPUT": "an argument or input file is wrong",
     "E-OUTPUT": "an output file cannot be written",
     "E-SERVER": "a server that the demo starts did not come up",

@@ -13,6 +13,8 @@ from typing import Any
 
 from linkage_core.audit.signatures import public_key_hex, signing_key_from_seed
 from linkage_core.protocol.key_files import format_key_file
+from linkage_core.protocol.transfer_keys import agreement_public_hex
+from tasks.protocol.settings_files import read_protocol
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 # Numbers that no distribution hands out; the demo needs no entry in /etc/passwd and leaves none.
@@ -147,15 +149,20 @@ class CustodianKeys:
     linkage: bytes
     site: bytes
     signing: bytes
+    transfer: bytes
 
     @property
     def public(self) -> str:
         return public_key_hex(signing_key_from_seed(self.signing))
 
+    @property
+    def transfer_public(self) -> str:
+        return agreement_public_hex(self.transfer)
+
 
 def draw_keys(linkage: bytes) -> CustodianKeys:
-    """Fresh random site and signing keys beside the shared linkage key."""
-    return CustodianKeys(linkage, secrets.token_bytes(32), secrets.token_bytes(32))
+    """Fresh random keys of its own beside the shared linkage key."""
+    return CustodianKeys(linkage, *(secrets.token_bytes(32) for _ in range(3)))
 
 
 def write_custodian(
@@ -166,34 +173,42 @@ def write_custodian(
     exchange: Path,
     source_url: str,
     content_url: str,
+    linkage_unit_public_key: str,
     must_not_read: list[Path],
 ) -> None:
     """Secrets and settings of one custodian."""
-    write_private(party, "secrets/linkage.key", format_key_file("linkage", keys.linkage))
-    write_private(party, "secrets/site.key", format_key_file("site", keys.site))
+    epoch = read_protocol(protocol).key_epoch
+    write_private(party, "secrets/linkage.key", format_key_file("linkage", keys.linkage, epoch=epoch))
+    write_private(party, "secrets/site.key", format_key_file("site", keys.site, epoch=epoch))
     write_private(party, "secrets/signing.key", format_key_file("signing", keys.signing))
+    write_private(party, "secrets/transfer.key", format_key_file("transfer", keys.transfer))
     write_private(party, "secrets/source.url", source_url + "\n")
     write_private(party, "secrets/content.url", content_url + "\n")
     template = (CHECKOUT / "deployments" / "settings" / f"{party.name}.toml").read_text(encoding="utf-8")
+    template = template.replace('"PUBLIC-KEY"', f'"{linkage_unit_public_key}"')
     write_private(party, "settings.toml", _filled(template, protocol, exchange, must_not_read))
 
 
 def write_linkage_unit(
     party: Party,
-    public_keys: dict[str, str],
+    encryption_key: bytes,
+    custodian_keys: dict[str, CustodianKeys],
     *,
     protocol: Path,
     exchange: Path,
     warehouse_url: str,
     must_not_read: list[Path],
 ) -> None:
-    """Secrets and settings of the linkage unit: no key of a custodian, no source."""
+    """Secrets and settings of the linkage unit: custodians' public keys alone, no source."""
+    key_file = format_key_file("linkage_unit_encryption", encryption_key)
+    write_private(party, "secrets/encryption.key", key_file)
     write_private(party, "secrets/warehouse.url", warehouse_url + "\n")
     (party.folder / "reports").mkdir()
     party.user.own(party.folder / "reports", 0o700)
     template = (CHECKOUT / "deployments" / "settings" / "linkage_unit.toml").read_text(encoding="utf-8")
-    for name, key in public_keys.items():
-        template = template.replace(f'{name} = "PUBLIC-KEY"', f'{name} = "{key}"')
+    for name, keys in custodian_keys.items():
+        template = template.replace(f'{name} = "PUBLIC-KEY"', f'{name} = "{keys.public}"')
+        template = template.replace(f'{name} = "TRANSFER-PUBLIC-KEY"', f'{name} = "{keys.transfer_public}"')
     write_private(party, "settings.toml", _filled(template, protocol, exchange, must_not_read))
 
 

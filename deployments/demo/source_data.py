@@ -27,9 +27,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from linkage_core.errors import NightlinkError
+from deployments.people_folder import check_ids, input_error, read_people_tables, text_column, truth_columns
 from linkage_core.evaluation.seeded_draws import draw_order, draw_weighted, open_stream
 from sql.custodian.source_creation import fill_tables
 
@@ -105,8 +104,7 @@ def load_people(folder: Path) -> People:
     NightlinkError
         ``E-INPUT`` for whatever is missing, unreadable, doubled, or named by the truth and unknown.
     """
-    a, b, truth = (_read_table(Path(folder) / name) for name in ("a.parquet", "b.parquet", "truth.parquet"))
-    return people_from_tables(a, b, truth)
+    return people_from_tables(*read_people_tables(folder))
 
 
 def people_from_tables(a: pa.Table, b: pa.Table, truth: pa.Table) -> People:
@@ -118,74 +116,32 @@ def people_from_tables(a: pa.Table, b: pa.Table, truth: pa.Table) -> People:
     return People(hospital, pharmacy, pairs, tuple(notes))
 
 
-def _input_error(found: str, expected: str) -> NightlinkError:
-    return NightlinkError(
-        "E-INPUT", found=found, expected=expected, remedy="Correct the folder of people (--people)."
-    )
-
-
-def _read_table(path: Path) -> pa.Table:
-    if not path.is_file():
-        raise _input_error(f"no file {path}", "a.parquet, b.parquet and truth.parquet in the folder")
-    try:
-        return pq.read_table(path)
-    except (pa.ArrowException, OSError):
-        unreadable = _input_error(f"{path}, which cannot be read as Parquet", "a Parquet file")
-    raise unreadable
-
-
 def _standard_side(table: pa.Table, side: str, notes: list[str]) -> pa.Table:
     missing = [name for name in REQUIRED_FIELDS if name not in table.column_names]
     if missing:
-        raise _input_error(f"no column {', '.join(missing)} on side {side}", ", ".join(REQUIRED_FIELDS))
+        raise input_error(f"no column {', '.join(missing)} on side {side}", ", ".join(REQUIRED_FIELDS))
     if table.num_rows == 0:
-        raise _input_error(f"no people on side {side}", "at least one")
+        raise input_error(f"no people on side {side}", "at least one")
     ignored = [name for name in table.column_names if name not in ("rid", *PEOPLE_FIELDS)]
     absent = [name for name in PEOPLE_FIELDS if name not in table.column_names]
     if ignored:
         notes.append(f"side {side}: columns ignored: {', '.join(ignored)}")
     if absent:
         notes.append(f"side {side}: fields without values: {', '.join(absent)}")
-    columns = {name: _text_column(table, name, side) for name in ("rid", *PEOPLE_FIELDS)}
-    _check_ids(columns["rid"], side)
+    columns = {name: text_column(table, name, side) for name in ("rid", *PEOPLE_FIELDS)}
+    check_ids(columns["rid"], side)
     return pa.table(columns)
 
 
-def _text_column(table: pa.Table, name: str, side: str) -> pa.ChunkedArray:
-    if name not in table.column_names:
-        return pa.chunked_array([pa.nulls(table.num_rows, pa.string())])
-    column = table[name]
-    try:
-        if pa.types.is_date(column.type):
-            column = pc.strftime(column, "%Y%m%d")
-        column = column.cast(pa.string())
-    except pa.ArrowException:
-        column = None
-    if column is None:
-        raise _input_error(f"column {name} of side {side} of type {table[name].type}", "text")
-    return pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
-
-
-def _check_ids(ids: pa.ChunkedArray, side: str) -> None:
-    if ids.null_count:
-        raise _input_error(f"{ids.null_count} rows without rid on side {side}", "an id in every row")
-    repeated = len(ids) - pc.count_distinct(ids).as_py()
-    if repeated:
-        raise _input_error(f"{repeated} repeated ids in rid of side {side}", "ids that are unique")
-
-
 def _checked_truth(truth: pa.Table, hospital: pa.Table, pharmacy: pa.Table) -> pa.Table:
-    missing = [name for name in ("rid_a", "rid_b") if name not in truth.column_names]
-    if missing:
-        raise _input_error(f"no column {', '.join(missing)} in the truth", "rid_a, rid_b")
-    pairs = pa.table({name: truth[name].cast(pa.string()) for name in ("rid_a", "rid_b")})
+    pairs = truth_columns(truth)
     for name, side in (("rid_a", hospital), ("rid_b", pharmacy)):
         unknown = pc.sum(pc.invert(pc.is_in(pairs[name], side["rid"]))).as_py() or 0
         if unknown:
-            raise _input_error(f"{unknown} ids in {name} of the truth that are nobody's", "ids of the side")
+            raise input_error(f"{unknown} ids in {name} of the truth that are nobody's", "ids of the side")
         repeated = pairs.num_rows - pc.count_distinct(pairs[name]).as_py()
         if repeated:
-            raise _input_error(f"{repeated} repeated ids in {name} of the truth", "strictly one-to-one pairs")
+            raise input_error(f"{repeated} repeated ids in {name} of the truth", "strictly one-to-one pairs")
     return pairs
 
 
@@ -279,7 +235,7 @@ def fill_pharmacy(
 
 
 def _with_all_fields(people: pa.Table) -> pa.Table:
-    return pa.table({name: _text_column(people, name, "to fill") for name in ("rid", *PEOPLE_FIELDS)})
+    return pa.table({name: text_column(people, name, "to fill") for name in ("rid", *PEOPLE_FIELDS)})
 
 
 def _source_ids(n: int, form: str, seed: int, purpose: str) -> list[str]:
@@ -304,7 +260,7 @@ def _own_table(
         return table
     unknown = sorted({name for row in plant_rows for name in row} - set(table.column_names))
     if unknown or any(not row.get(id_name) for row in plant_rows):
-        raise _input_error(
+        raise input_error(
             f"planted rows with unknown columns ({', '.join(unknown) or 'none'}) or without {id_name}",
             f"columns of the source's own table, and {id_name} in each row",
         )
@@ -314,7 +270,7 @@ def _own_table(
 def _ids_of(person_ids: pa.ChunkedArray, of_person: Mapping[str, str]) -> pa.Array:
     places = pc.index_in(person_ids.cast(pa.string()), pa.array(of_person.keys(), pa.string()))
     if places.null_count:
-        raise _input_error(f"{places.null_count} rows of content of nobody", "rids of the side in person_id")
+        raise input_error(f"{places.null_count} rows of content of nobody", "rids of the side in person_id")
     return pa.array(of_person.values(), pa.string()).take(places.combine_chunks())
 
 

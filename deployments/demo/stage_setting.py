@@ -40,6 +40,7 @@ from deployments.demo.source_data import (
 from linkage_core.errors import NightlinkError
 from linkage_core.evaluation.synthetic_care import Care, generate_care
 from linkage_core.evaluation.synthetic_people import PeopleParameters, generate_people
+from linkage_core.protocol.transfer_keys import agreement_public_hex
 from sql.custodian.source_creation import create_source
 from sql.owned_databases import create_owned_database, drop_database
 from sql.servers import PostgresServer
@@ -48,6 +49,11 @@ from tasks.coordinator.settings import PartySettings
 
 CUSTODIANS = ("hospital", "pharmacy")
 SEED = 20_261
+SECRETS_OF_OTHERS = {
+    "custodian": ("linkage.key", "site.key", "signing.key", "transfer.key", "source.url"),
+    "linkage_unit": ("encryption.key", "warehouse.url"),
+}
+"""What of a party's secrets the others' settings forbid them to be able to read."""
 _SERVER_USER_NUMBERS = {"hospital": 61011, "pharmacy": 61012, "warehouse": 61013}
 Announce = Callable[[str], None]
 Server = PostgresServer | OwnServer
@@ -62,6 +68,7 @@ class DemoWorld:
     care: Care
     fills: dict[str, SourceFill]
     keys: dict[str, CustodianKeys]
+    encryption_key: bytes
     parties: dict[str, Party]
     servers: dict[str, Server]
     warehouse_urls: dict[str, str]
@@ -128,6 +135,7 @@ def set_stage(
     users, separation = choose_users()
     announce(f"separation: {separation}")
     parties = {name: make_party(root, name, user) for name, user in users.items()}
+    linkage_key, encryption_key = secrets.token_bytes(32), secrets.token_bytes(32)
     care = generate_care(
         people.hospital["rid"].to_pylist(), people.pharmacy["rid"].to_pylist(), people.truth, as_of, SEED
     )
@@ -140,13 +148,15 @@ def set_stage(
     )
     warehouse_urls = _install_warehouse(servers["warehouse"], stack)
     prefect_url = _create_prefect_database(servers["warehouse"], stack)
-    keys = _write_parties(root, parties, source_urls, warehouse_urls)
+    keys = {name: draw_keys(linkage_key) for name in CUSTODIANS}
+    _write_parties(root, parties, keys, encryption_key, source_urls, warehouse_urls)
     for role in ("researcher", "auditor"):
         write_url(root / f"{role}.url", warehouse_urls[role])
     night_file = write_night(root, [parties[name] for name in CUSTODIANS], parties["linkage-unit"])
     return DemoWorld(
-        root, people, care, fills, keys, parties, servers, warehouse_urls, prefect_url, night_file, separation
-    )
+        root, people, care, fills, keys, encryption_key, parties, servers, warehouse_urls, prefect_url, night_file,
+        separation,
+    )  # fmt: skip
 
 
 def _install_warehouse(server: Server, stack: ExitStack) -> dict[str, str]:
@@ -205,17 +215,21 @@ def _fill_sources(
 
 
 def _write_parties(
-    root: Path, parties: dict[str, Party], source_urls: dict[str, str], warehouse_urls: dict[str, str]
-) -> dict[str, CustodianKeys]:
+    root: Path,
+    parties: dict[str, Party],
+    keys: dict[str, CustodianKeys],
+    encryption_key: bytes,
+    source_urls: dict[str, str],
+    warehouse_urls: dict[str, str],
+) -> None:
     custodians, unit = [parties[name] for name in CUSTODIANS], parties["linkage-unit"]
     protocol, exchange = copy_protocol(root), make_exchange(root, custodians)
-    linkage_key = secrets.token_bytes(32)
-    keys = {name: draw_keys(linkage_key) for name in CUSTODIANS}
     separate = unit.user.number is not None
     secret_files = {
-        name: [parties[name].folder / "secrets" / file for file in ("linkage.key", "source.url")]
+        name: [parties[name].folder / "secrets" / file for file in SECRETS_OF_OTHERS["custodian"]]
         for name in CUSTODIANS
     }
+    units = [unit.folder / "secrets" / file for file in SECRETS_OF_OTHERS["linkage_unit"]]
     for party in custodians:
         others = [path for name, paths in secret_files.items() if name != party.name for path in paths]
         write_custodian(
@@ -225,14 +239,15 @@ def _write_parties(
             exchange=exchange,
             source_url=source_urls[party.name],
             content_url=warehouse_urls[content_role(party.name)],
-            must_not_read=[*others, unit.folder / "secrets" / "warehouse.url"] if separate else [],
+            linkage_unit_public_key=agreement_public_hex(encryption_key),
+            must_not_read=[*others, *units] if separate else [],
         )
     write_linkage_unit(
         unit,
-        {name: keys[name].public for name in CUSTODIANS},
+        encryption_key,
+        keys,
         protocol=protocol,
         exchange=exchange,
         warehouse_url=warehouse_urls["linkage_loader"],
         must_not_read=[path for paths in secret_files.values() for path in paths] if separate else [],
     )
-    return keys

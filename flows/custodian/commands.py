@@ -5,7 +5,6 @@ Everything heavy is imported by the command that needs it, so that `--help` answ
 
 from __future__ import annotations
 
-import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -237,30 +236,51 @@ def describe(
 
 @app.command()
 def keygen(
-    role: Annotated[str, typer.Option("--role", help="linkage, site or signing")],
+    role: Annotated[str, typer.Option("--role", help="linkage, site, signing or transfer")],
     out: Annotated[Path, typer.Option("--out", help="the file to write; it must not exist")],
+    epoch: Annotated[
+        str | None,
+        typer.Option("--epoch", help="of a linkage or site key: it is refused in any other key_epoch"),
+    ] = None,
 ) -> None:
-    """Make a key file that only its owner can read; for a signing key, print the public key to hand over."""
-    import secrets
+    """Make a key file that only its owner can read; print what of it is to be handed over, if anything."""
+    from linkage_core.protocol.key_files import CUSTODIAN_ROLES, EPOCH_ROLES, own_role
+    from tasks.protocol.new_keys import make_key_file, public_lines
 
-    from linkage_core.audit.signatures import public_key_hex, signing_key_from_seed
-    from linkage_core.protocol.key_files import format_key_file
+    key_role = own_role(role, CUSTODIAN_ROLES)
+    if epoch is not None and key_role not in EPOCH_ROLES:
+        raise typer.BadParameter("linkage and site keys have an epoch", param_hint="--epoch")
+    for line in public_lines(key_role, make_key_file(key_role, out, epoch)):
+        typer.echo(line)
 
-    key = secrets.token_bytes(32)
-    text = format_key_file(role, key)  # refuses an unknown role before there is a file
-    try:
-        descriptor = os.open(out, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except OSError as error:
-        raise NightlinkError(
-            "E-KEY-FILE",
-            found=f"{out} cannot be created ({error.strerror})",
-            expected="a path that does not exist yet, in a folder that you may write",
-            remedy="Choose another path; a key is never overwritten.",
-        ) from None
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    if role == "signing":
-        typer.echo(f"public key: {public_key_hex(signing_key_from_seed(key))}")
+
+@app.command("retire-deliveries")
+def retire_deliveries(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be deleted")] = False,
+) -> None:
+    """Delete what was delivered in former key epochs, and leave signed records; after a rotation.
+
+    $NIGHTLINK_CUSTODIAN_SETTINGS names the site. Manifests stay; parts go.
+    """
+    from datetime import UTC, datetime
+
+    from tasks.custodian.retire import delete_retired, retired_deliveries
+    from tasks.custodian.settings import custodian_site
+
+    site = custodian_site()
+    if dry_run:
+        for delivery in retired_deliveries(site):
+            manifest = delivery.manifest
+            state = "deleted already" if delivery.deleted else f"would delete {len(manifest.parts)} parts"
+            typer.echo(f"{manifest.run_id} {manifest.sequence} epoch {manifest.key_epoch}: {state}")
+        return
+    records = delete_retired(site, datetime.now(UTC))
+    for record in records:
+        typer.echo(
+            f"{record.run_id} {record.sequence} epoch {record.key_epoch}: deleted {len(record.parts)} parts, "
+            f"manifest {record.manifest_sha256}"
+        )
+    typer.echo(f"{len(records)} deliveries of former epochs deleted")
 
 
 @app.command("verify-key")
@@ -291,6 +311,8 @@ def verify_key(
         check = site_check()
     typer.echo(f"key-check value: {check.value}\nread it out as: {check.spoken}")
     typer.echo(f"{check.rules} fingerprint: {check.fingerprint}")
+    if check.epoch is not None:
+        typer.echo(f"key epoch: {check.epoch}")
     if theirs is not None:
         compare_values(check, theirs)
         typer.echo("the values agree: both custodians hold the same key and the same rules")
@@ -340,7 +362,7 @@ def convert_schema(
     import json
 
     from tasks.custodian.edge_schema import read_schema
-    from tasks.custodian.output_files import write_whole
+    from tasks.protocol.output_files import write_whole
 
     parsed = read_schema(schema, "as-clkhash")
     for warning in parsed.warnings:

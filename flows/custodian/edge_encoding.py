@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import Protocol
 
 from linkage_core.errors import NightlinkError
+from linkage_core.protocol.leaving_columns import LeavingColumn
 from linkage_core.protocol.row_rules import FILE_RULES
 from tasks.custodian.edge_input import Columns, EdgeInput, People, open_people
 from tasks.custodian.edge_progress import Progress, progress
 from tasks.custodian.edge_report import (
     EdgeReport,
-    LeavingColumn,
     LeavingFile,
     SourceColumn,
     report_json,
     report_text,
 )
 from tasks.custodian.edge_schema import EdgeCounts
-from tasks.custodian.output_files import DigestedFile, whole_file, write_whole
 from tasks.custodian.reasons_file import ReasonsFile
 from tasks.protocol.code_version import code_version
+from tasks.protocol.output_files import DigestedFile, whole_file, write_whole
 
 ALL_ENCODED, SOME_REJECTED = 0, 4
 """Exit codes of a run that ended well."""

@@ -14,6 +14,7 @@ from linkage_core.custodian.encode_records import RecordEncoder
 from linkage_core.custodian.key_derivation import derive_custodian_keys
 from linkage_core.custodian.source_format import SourceFormat
 from linkage_core.protocol.key_files import parse_key_file
+from linkage_core.protocol.leaving_columns import LeavingColumn, leaving_columns
 from linkage_core.protocol.linkage_protocol import protocol_fingerprint
 from linkage_core.protocol.linkage_schema import (
     Feature,
@@ -27,10 +28,10 @@ from tasks.custodian import edge_protocol, edge_schema
 from tasks.custodian.edge_input import Columns, People
 from tasks.custodian.edge_progress import Progress
 from tasks.custodian.edge_protocol import ProtocolRules
-from tasks.custodian.edge_report import LeavingColumn, SourceColumn
+from tasks.custodian.edge_report import SourceColumn
 from tasks.custodian.edge_schema import EdgeCounts
-from tasks.custodian.output_files import DigestedFile
 from tasks.custodian.reasons_file import ReasonsFile
+from tasks.protocol.output_files import DigestedFile
 from tasks.protocol.settings_files import read_protocol, read_secret
 
 
@@ -124,11 +125,10 @@ class ProtocolEdge:
         return counts
 
     def _encoder(self) -> RecordEncoder:
-        linkage_key = parse_key_file(read_secret(_given(self.key_file)), "linkage")
-        site_key = parse_key_file(read_secret(_given(self.site_key_file)), "site")
-        return RecordEncoder(
-            self.rules.protocol, derive_custodian_keys(linkage_key, self.rules.protocol), site_key
-        )
+        protocol, epoch = self.rules.protocol, self.rules.protocol.key_epoch
+        linkage_key = parse_key_file(read_secret(_given(self.key_file)), "linkage", epoch=epoch)
+        site_key = parse_key_file(read_secret(_given(self.site_key_file)), "site", epoch=epoch)
+        return RecordEncoder(protocol, derive_custodian_keys(linkage_key, protocol), site_key)
 
     def described(self) -> dict[str, str]:
         """The protocol's fingerprint, project and epoch."""
@@ -146,23 +146,7 @@ class ProtocolEdge:
 
     def leaving_columns(self) -> tuple[LeavingColumn, ...]:
         """As in the wire format."""
-        protocol = self.rules.protocol
-        tokens = len(protocol.blocking.passes) + len(protocol.evidence.tokens)
-        bands = f"one of {len(protocol.evidence.rarity_edges) + 1} bands a field, or missing"
-        return (
-            LeavingColumn("record_pseudonym", "16 bytes", "names the row under the site's own key"),
-            LeavingColumn(
-                "tokens", f"{tokens} keyed 64-bit numbers", "each of two or more fields together, or missing"
-            ),
-            *(
-                LeavingColumn(
-                    f"filter_{g.name}", f"{g.diffused_bits} bits", f"diffused, of {', '.join(g.fields)}"
-                )
-                for g in protocol.evidence.filters
-            ),
-            LeavingColumn("rarity", bands, "how common the row's value is, not the value"),
-            LeavingColumn("sex", "1 byte", "as normalised, readable"),
-        )
+        return leaving_columns(self.rules.protocol)
 
     def source_columns(self) -> tuple[SourceColumn, ...]:
         """What happens to each column."""

@@ -23,6 +23,7 @@ class KeyCheck:
     value: str
     fingerprint: str
     rules: str = "protocol"
+    epoch: str | None = None
 
     @property
     def spoken(self) -> str:
@@ -40,7 +41,8 @@ def site_check() -> KeyCheck:
 
 def protocol_check(protocol_file: Path, key_file: Path) -> KeyCheck:
     """Of a linkage key under a protocol."""
-    return _of_protocol(parse_key_file(read_secret(key_file), "linkage"), read_protocol(protocol_file))
+    protocol = read_protocol(protocol_file)
+    return _of_protocol(parse_key_file(read_secret(key_file), "linkage", epoch=protocol.key_epoch), protocol)
 
 
 def schema_check(schema_file: Path, key_file: Path, xor_folds: XorFolds) -> KeyCheck:
@@ -64,4 +66,4 @@ def compare_values(check: KeyCheck, theirs: str) -> None:
 
 def _of_protocol(linkage_key: bytes, protocol: LinkageProtocol) -> KeyCheck:
     value = derive_custodian_keys(linkage_key, protocol).key_check_value.hex()
-    return KeyCheck(value, protocol_fingerprint(protocol))
+    return KeyCheck(value, protocol_fingerprint(protocol), epoch=protocol.key_epoch)

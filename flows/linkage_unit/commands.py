@@ -1,17 +1,73 @@
-"""`nightlink linkage-unit`: link one night by hand. Zone: linkage_unit."""
+"""`nightlink linkage-unit`: its keys, one night by hand, files of CLKs. Zone: linkage_unit."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from tasks.linkage_unit.link_clks import ClkJob
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+class OutputType(StrEnum):
+    """What `link-clks` writes; the first three are anonlink-entity-service's result types."""
+
+    groups = "groups"
+    similarity_scores = "similarity_scores"
+    permutations = "permutations"
+    candidate_pairs = "candidate_pairs"
+    link_id = "link_id"
+
+
+class Solver(StrEnum):
+    """How conflicts are settled."""
+
+    greedy = "greedy"
+    optimal = "optimal"
+
+
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="the file to write; it appears whole or not at all")
+]
+Threshold = Annotated[
+    float, typer.Option("--threshold", "-t", min=0.0, max=1.0, help="least Dice similarity")
+]
+Type = Annotated[OutputType, typer.Option("--output-type", help="what to write")]
+Solving = Annotated[
+    Solver, typer.Option("--solver", help="optimal: highest total similarity, two parties only")
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Option("--name", help="a party's name, in the files' order; by default the file's"),
+]
+Known = Annotated[Path | None, typer.Option("--known-links", help="LINK_ID table of groups to keep together")]
+Budget = Annotated[
+    int, typer.Option("--pair-budget", min=1, help="most pairs to hold in memory, 40 bytes each")
+]
 
 
 @app.callback()
 def _group() -> None:
     """The linkage unit; $NIGHTLINK_LINKAGE_UNIT_SETTINGS names its settings file."""
+
+
+@app.command()
+def keygen(
+    role: Annotated[str, typer.Option("--role", help="encryption, tokens or signing")],
+    out: Annotated[Path, typer.Option("--out", help="the file to write; it must not exist")],
+) -> None:
+    """Make a key file of the linkage unit's own; print what of it is to be handed to the custodians, if anything."""
+    from linkage_core.protocol.key_files import LINKAGE_UNIT_ROLES, own_role
+    from tasks.protocol.new_keys import make_key_file, public_lines
+
+    key_role = own_role(f"linkage_unit_{role.removeprefix('linkage_unit_')}", LINKAGE_UNIT_ROLES)
+    for line in public_lines(key_role, make_key_file(key_role, out)):
+        typer.echo(line)
 
 
 @app.command()
@@ -22,3 +78,61 @@ def link(
     from flows.linkage_unit.link_and_load import link_and_load
 
     link_and_load(as_of)
+
+
+@app.command(name="link-clks")
+def link_clks(
+    files: Annotated[list[Path], typer.Argument(help="JSON files of CLKs, one a party", show_default=False)],
+    output: Output,
+    threshold: Threshold = 0.8,
+    output_type: Type = OutputType.groups,
+    solver: Solving = Solver.greedy,
+    name: Names = None,
+    known_links: Known = None,
+    pair_budget: Budget = 100_000_000,
+) -> None:
+    """Link files of CLKs as anonlink-entity-service would: {"clks": [...]}, or clknblocks, of two parties or more."""
+    from tasks.linkage_unit.link_clks import link_clk_files
+
+    names = tuple(name or (path.stem for path in files))
+    job = _job(threshold, output_type, output, names, solver, known_links, pair_budget)
+    for path in link_clk_files(files, job):
+        typer.echo(f"wrote {path}")
+
+
+@app.command(name="solve-pairs")
+def solve_pairs(
+    pairs: Annotated[
+        Path, typer.Argument(help="anonlink's binary file of candidate pairs", show_default=False)
+    ],
+    records: Annotated[
+        list[int], typer.Option("--records", min=0, help="how many records a party has; once a party")
+    ],
+    output: Output,
+    threshold: Threshold = 0.0,
+    output_type: Type = OutputType.groups,
+    solver: Solving = Solver.greedy,
+    name: Names = None,
+    known_links: Known = None,
+) -> None:
+    """Resolve candidate pairs that anonlink, or `link-clks --output-type candidate_pairs`, has found."""
+    from tasks.linkage_unit.link_clks import solve_pairs_file
+
+    names = tuple(name or (f"party_{k}" for k in range(len(records))))
+    job = _job(threshold, output_type, output, names, solver, known_links, 1)
+    for path in solve_pairs_file(pairs, records, job):
+        typer.echo(f"wrote {path}")
+
+
+def _job(
+    threshold: float,
+    output_type: OutputType,
+    output: Path,
+    names: tuple[str, ...],
+    solver: Solver,
+    known_links: Path | None,
+    pair_budget: int,
+) -> ClkJob:
+    from tasks.linkage_unit.link_clks import ClkJob
+
+    return ClkJob(threshold, output_type.value, output, names, solver.value, known_links, pair_budget)

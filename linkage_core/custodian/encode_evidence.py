@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from linkage_core.custodian.field_aggregates import RANDOM_PAIRS, level_rates
 from linkage_core.custodian.field_columns import FieldColumn, FieldColumns, field_columns
-from linkage_core.custodian.field_group_filters import FilterFill, encode_group, group_diffusion
+from linkage_core.custodian.field_group_filters import FilterFill, encode_group
+from linkage_core.custodian.filter_hardening import hardening_table
 from linkage_core.custodian.key_derivation import CustodianKeys
 from linkage_core.custodian.tokens import encode_tokens
 from linkage_core.custodian.value_survey import SURVEY_MEMORY_BYTES, ValueSurvey, survey_values
@@ -45,7 +46,7 @@ class EvidenceEncoder:
     spec: EvidenceSpec
     field_specs: Mapping[str, FieldSpec]
     keys: CustodianKeys = field(repr=False)
-    diffusion: tuple[npt.NDArray[np.uint16], ...] = field(repr=False)
+    tables: tuple[npt.NDArray[np.uint16] | None, ...] = field(repr=False)
 
 
 def evidence_encoder(protocol: LinkageProtocol, keys: CustodianKeys) -> EvidenceEncoder:
@@ -55,7 +56,7 @@ def evidence_encoder(protocol: LinkageProtocol, keys: CustodianKeys) -> Evidence
         spec,
         {field_spec.name: field_spec for field_spec in protocol.fields},
         keys,
-        tuple(group_diffusion(group, keys.groups[group.name]) for group in spec.groups),
+        tuple(hardening_table(group, keys.groups[group.name].diffusion) for group in spec.groups),
     )
 
 
@@ -103,7 +104,7 @@ def encode_surveyed(
     columns = field_columns(records, spec.fields)
     encoded = [
         encode_group(columns, group, encoder.field_specs, encoder.keys.groups[group.name], table, rows)
-        for group, table in zip(spec.groups, encoder.diffusion, strict=True)
+        for group, table in zip(spec.groups, encoder.tables, strict=True)
     ]
     rarity = np.empty((rows, len(spec.fields)), np.uint8)
     for f, name in enumerate(spec.fields):

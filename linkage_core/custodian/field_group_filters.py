@@ -1,4 +1,4 @@
-"""Diffused filters over groups of fields: how nearly two fields agree, and nothing of one alone.
+"""Hardened filters over groups of fields: how nearly two fields agree, and nothing of one alone.
 Zone: custodian.
 
 A filter over two fields at t = 8 gave nothing to any attack that was run, singly or three of them jointly
@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from linkage_core.custodian.bloom_filters import add_field, position_table
-from linkage_core.custodian.diffusion import diffuse, diffusion_table
-from linkage_core.custodian.field_columns import FieldColumns
+from linkage_core.custodian.field_columns import FieldColumns, code_part
+from linkage_core.custodian.filter_hardening import harden
 from linkage_core.custodian.key_derivation import GroupFilterKeys
 from linkage_core.custodian.q_grams import value_q_grams
+from linkage_core.custodian.salted_q_grams import salt_q_grams
+from linkage_core.protocol.evidence_spec import TokenPart
 from linkage_core.protocol.linkage_protocol import FieldSpec, FilterGroup
 
 
@@ -38,15 +40,10 @@ class FilterFill:
 
 @dataclass(frozen=True)
 class GroupFilters:
-    """Diffused filters of one group, and their fill before diffusion."""
+    """Hardened filters of one group, and their fill before hardening."""
 
     filters: npt.NDArray[np.uint64] = field(repr=False)
     fill: FilterFill
-
-
-def group_diffusion(group: FilterGroup, keys: GroupFilterKeys) -> npt.NDArray[np.uint16]:
-    """The group's diffusion table, which all its records share."""
-    return diffusion_table(keys.diffusion, group.bits, group.diffused_bits, group.terms)
 
 
 def encode_group(
@@ -54,26 +51,26 @@ def encode_group(
     group: FilterGroup,
     field_specs: Mapping[str, FieldSpec],
     keys: GroupFilterKeys,
-    table: npt.NDArray[np.uint16],
+    table: npt.NDArray[np.uint16] | None,
     rows: int,
 ) -> GroupFilters:
     """One group's filters: all zero for a record that lacks one of the group's fields.
 
     Parameters
     ----------
-    table : ndarray of uint16
-        Of :func:`group_diffusion`.
+    table : ndarray of uint16, or None
+        The group's :func:`linkage_core.custodian.filter_hardening.hardening_table`.
 
     Returns
     -------
     GroupFilters
-        ``filters`` is uint64 of shape (rows, diffused_bits / 64). A row depends on that row, the group and
+        ``filters`` is uint64 of shape (rows, sent_bits / 64). A row depends on that row, the group and
         the keys only.
     """
     plain, complete = _plain_filters(columns, group, field_specs, keys, rows)
     plain[~complete] = 0
     fill = FilterFill(int(np.bitwise_count(plain).sum(dtype=np.int64)), int(np.count_nonzero(complete)))
-    return GroupFilters(diffuse(plain, table), fill)
+    return GroupFilters(harden(plain, group, keys.diffusion, table), fill)
 
 
 def _plain_filters(
@@ -85,12 +82,15 @@ def _plain_filters(
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
     plain = np.zeros((rows, group.bits // 64), np.uint64)
     complete = np.ones(rows, np.bool_)
+    salt = code_part(columns, TokenPart(group.salt.field, group.salt.code), rows) if group.salt else None
     for name in group.fields:
         column = columns[name]
-        complete &= column.value_of_row >= 0
-        q_grams = value_q_grams(column.values, field_specs[name])
+        value_of_row, q_grams = column.value_of_row, value_q_grams(column.values, field_specs[name])
+        if salt is not None:
+            value_of_row, q_grams = salt_q_grams(value_of_row, q_grams, salt)
+        complete &= value_of_row >= 0
         positions = position_table(
             keys.positions[name], q_grams.tokens, min(group.bits_per_q_gram, group.field_bits), group.bits
         )
-        add_field(plain, column.value_of_row, q_grams, positions, group.field_bits, group.bits_per_q_gram)
+        add_field(plain, value_of_row, q_grams, positions, group.field_bits, group.bits_per_q_gram)
     return plain, complete

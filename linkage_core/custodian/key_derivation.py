@@ -1,9 +1,8 @@
 """From the one linkage key to a key for each use. Zone: custodian.
 
-HKDF-SHA256 (Krawczyk and Eronen 2010, RFC 5869, https://doi.org/10.17487/RFC5869) with the whole context in
-``info``: project, epoch, role, what the key is for, and the protocol's fingerprint. Two custodians whose
-protocols differ in one parameter hence get unrelated keys; no key of one role or field says anything of
-another's.
+HKDF (``protocol.derived_keys``) with the whole context: project, epoch, role, what the key is for, and the
+protocol's fingerprint. Two custodians whose protocols differ in one parameter hence get unrelated keys; no
+key of one role or field says anything of another's.
 """
 
 from __future__ import annotations
@@ -11,15 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
+from linkage_core.protocol.derived_keys import derive_key
 from linkage_core.protocol.evidence_spec import evidence_of
 from linkage_core.protocol.key_files import KEY_BYTES, check_key
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, protocol_fingerprint
 
 KEY_CHECK_BYTES = 8
-CONTEXT_TAG = "nightlink-1"
 
 
 @dataclass(frozen=True)
@@ -77,13 +73,3 @@ def derive_custodian_keys(linkage_key: bytes, protocol: LinkageProtocol) -> Cust
         },
         key_check_value=key_for("key-check", "", KEY_CHECK_BYTES),
     )
-
-
-def derive_key(key: bytes, context: tuple[str, ...], length: int = KEY_BYTES) -> bytes:
-    """HKDF-SHA256 of ``key`` without salt; ``info`` is the context, each part prefixed with its length.
-
-    The prefixes (2 bytes, little-endian) keep ("ab", "c") and ("a", "bc") apart.
-    """
-    parts = [part.encode("utf-8") for part in (CONTEXT_TAG, *context)]
-    info = b"".join(len(part).to_bytes(2, "little") + part for part in parts)
-    return HKDF(algorithm=SHA256(), length=length, salt=None, info=info).derive(key)

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linkage_core.custodian.key_derivation import derive_key
 from linkage_core.custodian.keyed_hashing import hmac_sha256_many
 from linkage_core.custodian.text_columns import text_buffers
 from linkage_core.errors import NightlinkError
+from linkage_core.protocol.derived_keys import derive_key
 from linkage_core.protocol.encoded_records import PSEUDONYM_BYTES, PSEUDONYM_DTYPE
 from linkage_core.protocol.key_files import check_key
 

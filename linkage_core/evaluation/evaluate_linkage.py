@@ -1,23 +1,27 @@
-"""Evaluate the whole linkage on two sides with a known truth: normalise, encode, block, compare, model, resolve.
+"""Evaluate the whole linkage on two sides with a known truth: normalise, encode, block, score, resolve.
 
-It runs the real path with a key of its own. The truth is looked at after the last decision, to count. Neither
-the set's name nor its size nor the order of fields or rows steers anything.
+It runs the real path with keys of its own. The truth is looked at after the last decision, to count. Neither
+the set's name nor its size nor the order of fields or rows steers anything: records are put in the order of
+their pseudonyms before they are compared, as a delivery's are.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linkage_core.custodian.encode_evidence import encode_evidence
+from linkage_core.custodian.encode_records import RecordEncoder, encode_records
 from linkage_core.custodian.key_derivation import derive_custodian_keys
 from linkage_core.custodian.normalise import normalise_batch
+from linkage_core.custodian.record_pseudonyms import record_pseudonyms
 from linkage_core.custodian.source_format import SourceFormat
+from linkage_core.custodian.text_columns import SOURCE_ID
+from linkage_core.errors import NightlinkError
 from linkage_core.evaluation.blocking_quality import blocking_quality
 from linkage_core.evaluation.linkage_quality import (
     Indices,
@@ -28,6 +32,7 @@ from linkage_core.evaluation.linkage_quality import (
 )
 from linkage_core.linkage_unit.candidate_pairs import CandidatePairs, propose_pairs
 from linkage_core.linkage_unit.comparison_vectors import compare_pairs
+from linkage_core.linkage_unit.link_decisions import Decision, decide
 from linkage_core.linkage_unit.link_probabilities import (
     ChosenThreshold,
     LinkProbabilities,
@@ -37,19 +42,20 @@ from linkage_core.linkage_unit.link_probabilities import (
 )
 from linkage_core.linkage_unit.match_model import MatchModel, PairOdds, fit_match_model
 from linkage_core.linkage_unit.one_to_one import pair_tie_keys
-from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates, mean_fill
-from linkage_core.protocol.encoded_records import PSEUDONYM_DTYPE
-from linkage_core.protocol.evidence_spec import evidence_of
-from linkage_core.protocol.linkage_protocol import LinkageProtocol, restrict_protocol
+from linkage_core.protocol.encoded_evidence import EvidenceAggregates, mean_fill
+from linkage_core.protocol.encoded_records import EncodedRecords, blocking_values, pseudonym_order
+from linkage_core.protocol.evidence_spec import FAMILY, GIVEN, evidence_of
+from linkage_core.protocol.linkage_protocol import NAMES, REQUIRED_FIELDS, LinkageProtocol, restrict_protocol
 
-EncodedSide = tuple[EncodedEvidence, EvidenceAggregates]
+STAGES = ("normalise", "encode", "block", "score", "resolve")
 
 
 @dataclass(frozen=True)
 class LinkageFigures:
     """The figures of one run; precision and recall as :mod:`linkage_core.evaluation.linkage_quality` defines.
 
-    ``expected_precision`` and ``expected_matches`` are what the model said before the truth was looked at.
+    ``expected_precision`` and ``expected_matches`` are what the model said before the truth was looked at;
+    ``reached`` is False when it found no threshold that holds the target, and so put out no link.
     """
 
     records_a: int
@@ -62,19 +68,33 @@ class LinkageFigures:
     candidate_recall: float
     pairs_scored: int
     reduction_ratio: float
+    output_links: int
     output_precision: float
     output_recall: float
     output_f1: float
     expected_precision: float
     expected_matches: float
+    reached: bool
     seconds: Mapping[str, float]
+    peak_mib: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class LinkageRun:
-    """Everything that the linkage unit came to, before any truth."""
+    """Everything that the linkage unit came to, before any truth; rows are those of the sides handed in.
 
-    candidates: CandidatePairs
+    Attributes
+    ----------
+    rows_a, rows_b : ndarray of intp, shape (pairs,)
+        Of the candidates, in their order.
+    records_a, records_b : int
+    """
+
+    candidates: CandidatePairs = field(repr=False)
+    rows_a: Indices = field(repr=False)
+    rows_b: Indices = field(repr=False)
+    records_a: int
+    records_b: int
     model: MatchModel
     odds: PairOdds
     links: LinkProbabilities
@@ -84,6 +104,38 @@ class LinkageRun:
     def output(self) -> npt.NDArray[np.bool_]:
         """Which of ``links`` are output."""
         return links_above(self.links, self.threshold)
+
+    def decisions(self, possible: float) -> npt.NDArray[np.uint8]:
+        """A :class:`Decision` code for each candidate; pairs that lost the one-to-one are non-matches."""
+        codes = np.full(len(self.rows_a), Decision.NON_MATCH, np.uint8)
+        codes[self.links.pairs] = decide(self.links.probability, self.output, possible=possible)
+        return codes
+
+
+class StageMeter:
+    """Seconds and peak memory of each stage, by the instruments handed in; they decide nothing.
+
+    Parameters
+    ----------
+    clock : callable
+        Seconds from any start, such as ``time.perf_counter``.
+    take_peak_mib : callable, optional
+        The largest resident size since its last call.
+    """
+
+    def __init__(self, clock: Callable[[], float], take_peak_mib: Callable[[], float] = lambda: 0.0) -> None:
+        self.seconds: dict[str, float] = {}
+        self.peak_mib: dict[str, float] = {}
+        self._clock, self._take_peak_mib = clock, take_peak_mib
+        take_peak_mib()
+        self._last = clock()
+
+    def stage(self, name: str) -> None:
+        """End the stage ``name``; the next one begins."""
+        now = self._clock()
+        self.seconds[name] = round(now - self._last, 3)
+        self.peak_mib[name] = round(self._take_peak_mib(), 1)
+        self._last = self._clock()
 
 
 def evaluate(
@@ -96,34 +148,92 @@ def evaluate(
     clock: Callable[[], float],
     source_format: SourceFormat | None = None,
 ) -> LinkageFigures:
-    """Link two sides and compare with the truth.
+    """Link two sides and compare with the truth: :func:`link_sides`, then :func:`linkage_figures`.
+
+    Parameters
+    ----------
+    truth : two ndarrays of intp, shape (true pairs,)
+        Row numbers of the true pairs, each pair once.
+    clock : callable
+        As :class:`StageMeter` takes it.
+    """
+    meter = StageMeter(clock)
+    run = link_sides(side_a, side_b, key, protocol, meter, source_format=source_format)
+    return linkage_figures(run, truth, meter)
+
+
+def link_sides(
+    side_a: pa.RecordBatch,
+    side_b: pa.RecordBatch,
+    key: bytes,
+    protocol: LinkageProtocol,
+    meter: StageMeter,
+    *,
+    source_format: SourceFormat | None = None,
+) -> LinkageRun:
+    """Both custodians' part and then the linkage unit's, without any truth.
 
     Parameters
     ----------
     side_a, side_b : RecordBatch
-        ``source_id`` and any of the protocol's fields, as text.
-    truth : two ndarrays of intp, shape (true pairs,)
-        Row numbers of the true pairs.
+        ``source_id``, unique on its side, and any of the protocol's fields, as text.
     key : bytes
-        A linkage key of 32 bytes; take a fresh random one a run.
+        A linkage key of 32 bytes; take a fresh random one a run. The sites' own keys are derived from it.
     protocol : LinkageProtocol
-        What the night runs by. Fields without a value on one side are taken out of it, with all that is
-        defined over them.
-    clock : callable
-        Seconds from any start, such as ``time.perf_counter``; it is read between stages and decides nothing.
+        What the night runs by, as :func:`agreed_protocol` restricts it.
     source_format : SourceFormat, optional
         How both sides write their values.
+
+    Raises
+    ------
+    NightlinkError
+        E-INPUT when no blocking pass can be computed on both sides; otherwise as the stages do.
     """
-    stages = StageClock(clock)
     written = source_format or SourceFormat()
     records = [normalise_batch(side, protocol, written).records for side in (side_a, side_b)]
-    stages.stage("normalise")
-    agreed = restrict_protocol(protocol, common_fields(records[0], records[1], protocol))
-    keys = derive_custodian_keys(key, agreed)
-    encoded_a, encoded_b = (encode_evidence(side, agreed, keys, seed=s) for s, side in enumerate(records))
-    stages.stage("encode")
-    run = link_evidence(encoded_a, encoded_b, agreed, key, stages)
-    return _figures(run, truth, (len(encoded_a[0]), len(encoded_b[0])), stages.seconds)
+    meter.stage("normalise")
+    agreed = agreed_protocol(protocol, records[0], records[1])
+    sides = [_encode(side, agreed, key, s) for s, side in enumerate(records)]
+    del records
+    meter.stage("encode")
+    (encoded_a, aggregates_a, order_a), (encoded_b, aggregates_b, order_b) = sides
+    candidates, model, odds = _judge_pairs(encoded_a, encoded_b, (aggregates_a, aggregates_b), agreed, meter)
+    a, b = candidates.index_a, candidates.index_b
+    ties = pair_tie_keys(
+        encoded_a.record_pseudonyms[a], encoded_b.record_pseudonyms[b], seed=agreed.project.encode()
+    )
+    links = link_probabilities(odds, a, b, ties, len(encoded_a), len(encoded_b))
+    threshold = choose_threshold(links, agreed.decision.target_precision)
+    meter.stage("resolve")
+    return LinkageRun(
+        candidates, order_a[a], order_b[b], len(encoded_a), len(encoded_b), model, odds, links, threshold
+    )
+
+
+def agreed_protocol(
+    protocol: LinkageProtocol, records_a: pa.RecordBatch, records_b: pa.RecordBatch
+) -> LinkageProtocol:
+    """The protocol over the fields that have a value on both sides.
+
+    Fields that every protocol has stay, though one side may have no value in them: their tokens and filters
+    are null then, and say nothing.
+
+    Raises
+    ------
+    NightlinkError
+        E-INPUT when no blocking pass is over fields that both sides have.
+    """
+    common = common_fields(records_a, records_b, protocol)
+    present = {*common, NAMES} if {GIVEN, FAMILY} <= set(common) else set(common)
+    if not any(present.issuperset(part.field for part in p.parts) for p in protocol.blocking.passes):
+        raise NightlinkError(
+            "E-INPUT",
+            found=f"values on both sides in {', '.join(common) or 'no field'} only",
+            expected="fields for at least one blocking pass of the protocol on both sides",
+            remedy="Give both sides fields in common, or a protocol with passes over those that they have.",
+        )
+    kept = [name for name in protocol.field_names if name in common or name in REQUIRED_FIELDS]
+    return restrict_protocol(protocol, kept)
 
 
 def common_fields(
@@ -137,74 +247,57 @@ def common_fields(
     )
 
 
-def link_evidence(
-    side_a: EncodedSide,
-    side_b: EncodedSide,
-    protocol: LinkageProtocol,
-    tie_seed: bytes,
-    clock: StageClock,
-) -> LinkageRun:
-    """The linkage unit's part, from encodings alone."""
-    (evidence_a, aggregates_a), (evidence_b, aggregates_b) = side_a, side_b
-    spec = evidence_of(protocol)
-    candidates = propose_pairs(
-        np.ascontiguousarray(evidence_a.tokens[:, : spec.passes]),
-        np.ascontiguousarray(evidence_b.tokens[:, : spec.passes]),
-        pass_names=protocol.pass_names,
-        max_block_pairs=protocol.blocking.max_block_pairs,
-        pair_budget=protocol.blocking.pair_budget,
+def _encode(
+    records: pa.RecordBatch, protocol: LinkageProtocol, key: bytes, site: int
+) -> tuple[EncodedRecords, EvidenceAggregates, Indices]:
+    """One custodian's records, its aggregates, and which row each record was."""
+    site_key = hashlib.sha256(b"site %d of " % site + key).digest()
+    encoder = RecordEncoder(protocol, derive_custodian_keys(key, protocol), site_key)
+    encoded, aggregates = encode_records(records, encoder)
+    pseudonyms = record_pseudonyms(
+        site_key, records.column(SOURCE_ID), project=protocol.project, epoch=protocol.key_epoch
     )
-    clock.stage("block")
+    return encoded, aggregates, pseudonym_order(pseudonyms)
+
+
+def _judge_pairs(
+    encoded_a: EncodedRecords,
+    encoded_b: EncodedRecords,
+    aggregates: tuple[EvidenceAggregates, EvidenceAggregates],
+    protocol: LinkageProtocol,
+    meter: StageMeter,
+) -> tuple[CandidatePairs, MatchModel, PairOdds]:
+    """Block and score, from encodings alone."""
+    spec, blocking = evidence_of(protocol), protocol.blocking
+    candidates = propose_pairs(
+        blocking_values(encoded_a, spec),
+        blocking_values(encoded_b, spec),
+        pass_names=protocol.pass_names,
+        max_block_pairs=blocking.max_block_pairs,
+        pair_budget=blocking.pair_budget,
+    )
+    meter.stage("block")
+    evidence_a, evidence_b = encoded_a.evidence, encoded_b.evidence
     a, b = candidates.index_a, candidates.index_b
-    fill = mean_fill(aggregates_a, aggregates_b)
-    vectors = compare_pairs(evidence_a, evidence_b, a, b, spec, fill)
-    clock.stage("compare")
-    model, odds = fit_match_model(vectors, evidence_a, evidence_b, a, b, spec, (aggregates_a, aggregates_b))
-    clock.stage("model")
-    ties = _tie_keys(a, b, len(evidence_a), len(evidence_b), tie_seed)
-    links = link_probabilities(odds, a, b, ties, len(evidence_a), len(evidence_b))
-    threshold = choose_threshold(links, protocol.decision.target_precision)
-    clock.stage("resolve")
-    return LinkageRun(candidates, model, odds, links, threshold)
+    vectors = compare_pairs(evidence_a, evidence_b, a, b, spec, mean_fill(*aggregates))
+    model, odds = fit_match_model(vectors, evidence_a, evidence_b, a, b, spec, aggregates)
+    meter.stage("score")
+    return candidates, model, odds
 
 
-class StageClock:
-    """Seconds of each stage, by the clock that was handed in."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.seconds: dict[str, float] = {}
-        self._clock = clock
-        self._last = clock()
-
-    def stage(self, name: str) -> None:
-        now = self._clock()
-        self.seconds[name] = round(now - self._last, 3)
-        self._last = now
-
-
-def _tie_keys(
-    index_a: Indices, index_b: Indices, records_a: int, records_b: int, seed: bytes
-) -> npt.NDArray[np.uint64]:
-    """Tie keys over random pseudonyms of this run."""
-    generator = np.random.default_rng(list(hashlib.sha256(b"pseudonyms" + seed).digest()))
-    pseudonyms = [
-        np.frombuffer(generator.bytes(16 * records), PSEUDONYM_DTYPE) for records in (records_a, records_b)
-    ]
-    return pair_tie_keys(pseudonyms[0][index_a], pseudonyms[1][index_b], seed)
-
-
-def _figures(
-    run: LinkageRun, truth: tuple[Indices, Indices], records: tuple[int, int], seconds: Mapping[str, float]
-) -> LinkageFigures:
-    a, b = run.candidates.index_a, run.candidates.index_b
+def linkage_figures(run: LinkageRun, truth: tuple[Indices, Indices], meter: StageMeter) -> LinkageFigures:
+    """Compare a run with the truth: row numbers of the true pairs, each pair once."""
     true_pairs = len(truth[0])
-    is_true = mark_true_pairs(a, b, *truth)
-    blocking = blocking_quality(a, b, *truth, records_a=records[0], records_b=records[1])
-    best = threshold_quality(run.odds.probability[run.links.pairs], is_true[run.links.pairs], true_pairs)
+    is_true = mark_true_pairs(run.rows_a, run.rows_b, *truth)
+    blocking = blocking_quality(
+        run.rows_a, run.rows_b, *truth, records_a=run.records_a, records_b=run.records_b
+    )
+    ranked = run.odds.probability[run.links.pairs]
+    best = threshold_quality(ranked, is_true[run.links.pairs], true_pairs)
     output = output_quality(is_true[run.links.pairs[run.output]], true_pairs)
     return LinkageFigures(
-        records_a=records[0],
-        records_b=records[1],
+        records_a=run.records_a,
+        records_b=run.records_b,
         true_pairs=true_pairs,
         ap=average_precision(run.odds.probability, is_true, true_pairs),
         best_f1=best.best_f1,
@@ -213,10 +306,13 @@ def _figures(
         candidate_recall=blocking.candidate_recall,
         pairs_scored=blocking.pairs_scored,
         reduction_ratio=blocking.reduction_ratio,
+        output_links=output.links,
         output_precision=output.precision,
         output_recall=output.recall,
         output_f1=output.f1,
         expected_precision=run.threshold.expected_precision,
         expected_matches=run.model.expected_matches,
-        seconds=dict(seconds),
+        reached=run.threshold.reached,
+        seconds=dict(meter.seconds),
+        peak_mib=dict(meter.peak_mib),
     )

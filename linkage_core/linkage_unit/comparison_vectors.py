@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linkage_core.linkage_unit.dice_kernels import count_bits, dice_pairs, kernel_input
+from linkage_core.linkage_unit.hardened_rates import hardened_rate
 from linkage_core.linkage_unit.kernel_compilation import CompiledKernel, run_in_chunks
 from linkage_core.protocol.encoded_evidence import MISSING, EncodedEvidence, check_evidence
 from linkage_core.protocol.evidence_spec import (
@@ -151,13 +152,12 @@ def compare_pairs(
 
 
 def near_threshold(group: FilterGroup, fill: float, near_q_grams: float) -> float:
-    """The Hamming rate of diffused filters below which fewer than ``near_q_grams`` q-grams differ.
+    """The Hamming rate of hardened filters below which fewer than ``near_q_grams`` q-grams differ.
 
-    A differing q-gram flips about ``k (1 - fill)`` of the plain filter's bits; a plain rate ``p`` becomes
-    ``(1 - (1 - 2p)^t) / 2`` by diffusion (doi:10.56553/popets-2023-0054).
+    A differing q-gram flips about ``k (1 - fill)`` of the plain filter's bits.
     """
     plain = near_q_grams * group.bits_per_q_gram * (1.0 - fill) / group.bits
-    return (1.0 - (1.0 - 2.0 * min(plain, 0.5)) ** group.terms) / 2.0
+    return hardened_rate(group, min(plain, 0.5))
 
 
 def near_pairs(
@@ -179,7 +179,7 @@ def near_pairs(
         dice = dice_pairs(filters_a, filters_b, index_a, index_b, threads=threads)
         hamming = np.rint(total * (1.0 - dice))
         threshold = near_threshold(group, filter_fill[g], spec.near_q_grams)
-        near[:, g] = (hamming < threshold * group.diffused_bits) & (bits_a > 0) & (bits_b > 0)
+        near[:, g] = (hamming < threshold * group.sent_bits) & (bits_a > 0) & (bits_b > 0)
     return near
 
 

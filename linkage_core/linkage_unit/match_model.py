@@ -16,18 +16,26 @@ random record holds the value of a record in that band.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from linkage_core.linkage_unit.comparison_vectors import ComparisonVectors
+from linkage_core.linkage_unit.comparison_vectors import NULL_LEVEL, ComparisonVectors
 from linkage_core.linkage_unit.dice_kernels import kernel_input
+from linkage_core.linkage_unit.kernel_compilation import CompiledKernel
+from linkage_core.linkage_unit.pair_patterns import (
+    PairPatterns,
+    find_patterns,
+    merge_patterns,
+    states_of_field,
+)
 from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates, check_aggregates
 from linkage_core.protocol.evidence_spec import BIRTH, DIFFERENT, FAMILY, GIVEN, SEX, EvidenceSpec
 
 Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp] | npt.NDArray[np.uint32]
 Rates = dict[str, Floats]
 
 PRIOR_PAIRS = 30.0
@@ -96,38 +104,30 @@ class PairOdds:
 
 
 @dataclass(frozen=True)
-class _Patterns:
-    """Distinct comparison vectors: their levels, and each pair's pattern."""
-
-    levels: npt.NDArray[np.int8]
-    of_pair: npt.NDArray[np.int32]
-
-
-@dataclass(frozen=True)
 class _Pairs:
-    """All that stays fixed while the model is fitted."""
+    """All that stays fixed while the model is fitted; levels, rarity and counts are those of the patterns."""
 
-    index_a: npt.NDArray[np.intp]
-    index_b: npt.NDArray[np.intp]
+    index_a: Indices
+    index_b: Indices
     records_a: int
     records_b: int
-    patterns: _Patterns
+    of_pair: npt.NDArray[np.uint32]
+    levels: npt.NDArray[np.int8]
     rarity: Floats
     rarity_household: Floats
+    counts: Floats
 
 
 def fit_match_model(
     vectors: ComparisonVectors,
     evidence_a: EncodedEvidence,
     evidence_b: EncodedEvidence,
-    index_a: npt.NDArray[np.intp],
-    index_b: npt.NDArray[np.intp],
+    index_a: Indices,
+    index_b: Indices,
     spec: EvidenceSpec,
     aggregates: tuple[EvidenceAggregates, EvidenceAggregates],
 ) -> tuple[MatchModel, PairOdds]:
     """Fit by EM on this night's own candidates, and judge every pair.
-
-    Deterministic: sums run in the order of the pairs. Memory: about 60 bytes a pair.
 
     Parameters
     ----------
@@ -145,28 +145,94 @@ def fit_match_model(
     NightlinkError
         E-KERNEL-INPUT when lengths, fields or levels do not fit.
     """
-    _check_model_input(vectors, index_a, index_b, spec, aggregates)
-    pairs = _fixed_pairs(vectors, evidence_a, evidence_b, index_a, index_b, spec, aggregates)
+    shape = (len(index_a), len(spec.fields))
+    if vectors.levels.shape != shape or len(index_b) != len(index_a):
+        raise kernel_input(f"levels of shape {vectors.levels.shape}", f"shape {shape}")
+    patterns = merge_patterns(
+        [
+            patterns_of(vectors.levels[part], evidence_a, evidence_b, index_a[part], index_b[part], spec)
+            for part in (slice(n, n + CHUNK_PAIRS) for n in range(0, len(vectors), CHUNK_PAIRS))
+        ],
+        len(spec.fields),
+    )
+    return fit_patterns(patterns, index_a, index_b, (len(evidence_a), len(evidence_b)), spec, aggregates)
+
+
+def patterns_of(
+    levels: npt.NDArray[np.int8],
+    evidence_a: EncodedEvidence,
+    evidence_b: EncodedEvidence,
+    index_a: Indices,
+    index_b: Indices,
+    spec: EvidenceSpec,
+) -> PairPatterns:
+    """Patterns of some pairs, from their levels and their records' rarity bands."""
+    level_counts = [len(spec.level_names(name)) for name in spec.fields]
+    return find_patterns(
+        levels,
+        evidence_a.rarity[index_a],
+        evidence_b.rarity[index_b],
+        level_counts,
+        len(spec.rarity_edges) + 1,
+    )
+
+
+def fit_patterns(
+    patterns: PairPatterns,
+    index_a: Indices,
+    index_b: Indices,
+    records: tuple[int, int],
+    spec: EvidenceSpec,
+    aggregates: tuple[EvidenceAggregates, EvidenceAggregates],
+) -> tuple[MatchModel, PairOdds]:
+    """Fit by EM and judge every pair, given the patterns of all pairs.
+
+    Deterministic: sums run in the order of the pairs. Memory: 16 bytes a pair for the result, beside what is
+    handed in.
+
+    Parameters
+    ----------
+    patterns : PairPatterns
+        Of all pairs.
+    index_a, index_b : ndarray of intp or uint32, shape (m,)
+        Each pair once.
+    records : two int
+        Records of the two sides.
+    aggregates : two EvidenceAggregates
+        Published by the two custodians.
+
+    Raises
+    ------
+    NightlinkError
+        E-KERNEL-INPUT when lengths or fields do not fit.
+    """
+    for side in aggregates:
+        check_aggregates(side, spec)
+    if not len(patterns) == len(index_a) == len(index_b) or patterns.states.shape[1] != len(spec.fields):
+        shape = f"patterns of {len(patterns)} pairs over {patterns.states.shape[1]} fields"
+        raise kernel_input(shape, f"{len(index_a)} pairs over {len(spec.fields)} fields")
+    pairs = _fixed_pairs(patterns, index_a, index_b, records, spec, aggregates)
     random = random_rates(spec, aggregates)
     starts = {name: start_rates(spec, name, random[name]) for name in spec.fields}
     household_starts = {name: household_start(name, random[name]) for name in spec.fields}
     match, household = dict(starts), dict(household_starts)
-    smaller = max(min(pairs.records_a, pairs.records_b), 1)
+    probability = np.empty(len(patterns))
+    smaller = max(min(records), 1)
     matches = relatives = smaller / 2
     iteration, converged = 0, False
     while not converged and iteration < MAX_ITERATIONS:
         iteration += 1
-        odds, probability, kin = _expect(pairs, spec, match, random, household, matches, relatives)
-        found = float(probability.sum())
+        expected = _expect(pairs, spec, match, random, household, matches, relatives, probability)
+        found = float(expected.matches.sum())
         converged = iteration > MIN_ITERATIONS and abs(found - matches) <= TOLERANCE * max(matches, 1.0)
         matches = min(max(found, SMALLEST_SHARE * smaller), smaller)
-        relatives = max(float(kin.sum()), SMALLEST_SHARE * smaller)
+        relatives = max(float(expected.kin.sum()), SMALLEST_SHARE * smaller)
         if not converged:
-            match = _learn_match(pairs.patterns, spec, probability, starts)
-            household = _learn_household(pairs.patterns, spec, kin, household_starts)
+            match = _learn_match(pairs.levels, spec, expected.matches, starts)
+            household = _learn_household(pairs.levels, spec, expected.kin, household_starts)
     return (
         MatchModel(match, random, household, matches, relatives, iteration, converged),
-        PairOdds(odds, probability),
+        PairOdds(expected.odds[pairs.of_pair], probability),
     )
 
 
@@ -210,76 +276,105 @@ def household_start(name: str, random: Floats) -> Floats:
 
 def compete(
     odds: Floats,
-    index_a: npt.NDArray[np.intp],
-    index_b: npt.NDArray[np.intp],
+    index_a: Indices,
+    index_b: Indices,
     records_a: int,
     records_b: int,
 ) -> Floats:
-    """Posteriors when everybody has at most one match: odds / (1 + row's odds + column's odds - odds)."""
-    row = np.bincount(index_a, odds, records_a)
-    column = np.bincount(index_b, odds, records_b)
-    # the pair's own odds stand in both sums; rounding must not let the rest fall below zero
-    rivals = np.maximum(row[index_a] - odds, 0.0) + np.maximum(column[index_b] - odds, 0.0)
-    probability: Floats = odds / (1.0 + odds + rivals)
+    """Posteriors when everybody has at most one match: odds / (1 + row's odds + column's odds - odds).
+
+    Parameters
+    ----------
+    odds : ndarray of float64, shape (m,)
+    index_a, index_b : ndarray of intp or uint32, shape (m,)
+        Each pair once.
+    records_a, records_b : int
+        Records of the two sides; the indices lie below.
+
+    Returns
+    -------
+    ndarray of float64, shape (m,)
+    """
+    probability = np.empty(len(odds))
+    each = np.arange(len(odds), dtype=np.uint32)
+    _compete(odds, each, index_a, index_b, (records_a, records_b), probability)
     return probability
 
 
-def rarity_bits(
-    evidence: EncodedEvidence, aggregates: EvidenceAggregates, f: int, exact_rate: float
+def _compete(
+    odds: Floats,
+    of_pair: npt.NDArray[np.uint32],
+    index_a: Indices,
+    index_b: Indices,
+    records: tuple[int, int],
+    probability: Floats,
 ) -> Floats:
-    """How many nats more than average it says that a record's value agrees: float64, shape (n,)."""
+    """:func:`compete` with the odds of patterns; returns each pattern's sum of the posteriors."""
+    row, column, expected = np.zeros(records[0]), np.zeros(records[1]), np.zeros(len(odds))
+    _sum_odds(odds, of_pair, index_a, index_b, row, column)
+    _share_odds(odds, of_pair, index_a, index_b, row, column, probability, expected)
+    return expected
+
+
+def rarity_of_bands(aggregates: EvidenceAggregates, f: int, exact_rate: float) -> Floats:
+    """How many nats more than average it says that a value of each band agrees: float64, shape (bands + 1,).
+
+    Element 0 is for a missing value: nothing.
+    """
     agreement = np.array(aggregates.fields[f].band_agreement, np.float64)
     gain = np.log(max(exact_rate, 1e-12)) - np.log(np.maximum(agreement, 1e-12))
-    table = np.zeros(256, np.float64)
-    table[1 : 1 + len(gain)] = gain
-    return np.asarray(table[evidence.rarity[:, f]], np.float64)
+    return np.concatenate([[0.0], gain])
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """One expectation, by pattern: odds of a match, and the pairs expected to be matches and households."""
+
+    odds: Floats
+    matches: Floats
+    kin: Floats
 
 
 def _fixed_pairs(
-    vectors: ComparisonVectors,
-    evidence_a: EncodedEvidence,
-    evidence_b: EncodedEvidence,
-    index_a: npt.NDArray[np.intp],
-    index_b: npt.NDArray[np.intp],
+    patterns: PairPatterns,
+    index_a: Indices,
+    index_b: Indices,
+    records: tuple[int, int],
     spec: EvidenceSpec,
     aggregates: tuple[EvidenceAggregates, EvidenceAggregates],
 ) -> _Pairs:
-    rarity, rarity_household = np.zeros(len(vectors)), np.zeros(len(vectors))
-    random = random_rates(spec, aggregates)
+    random, bands = random_rates(spec, aggregates), len(spec.rarity_edges) + 1
+    levels = np.empty(patterns.states.shape, np.int8)
+    rarity, rarity_household = np.zeros(len(levels)), np.zeros(len(levels))
     for f, name in enumerate(spec.fields):
+        count = len(random[name])
+        exact = np.arange(states_of_field(count, bands) - count)
+        levels_of = np.concatenate([[NULL_LEVEL], np.arange(1, count), np.zeros(len(exact))]).astype(np.int8)
+        levels[:, f] = levels_of[patterns.states[:, f]]
         if name == SEX:
             continue
         rate = float(random[name][0])
-        side_a = rarity_bits(evidence_a, aggregates[0], f, rate)
-        side_b = rarity_bits(evidence_b, aggregates[1], f, rate)
-        for start in range(0, len(vectors), CHUNK_PAIRS):
-            part = slice(start, start + CHUNK_PAIRS)
-            gain = (side_a[index_a[part]] + side_b[index_b[part]]) / 2
-            gain[vectors.levels[part, f] != 0] = 0.0
-            rarity[part] += gain
-            if name not in PERSONAL_FIELDS:
-                rarity_household[part] += gain
-    patterns = _find_patterns(vectors.levels, [len(random[name]) for name in spec.fields])
-    return _Pairs(index_a, index_b, len(evidence_a), len(evidence_b), patterns, rarity, rarity_household)
-
-
-def _find_patterns(levels: npt.NDArray[np.int8], sizes: Sequence[int]) -> _Patterns:
-    """Number the distinct rows: a few thousand, whatever the number of pairs."""
-    code = np.zeros(len(levels), np.int64)
-    for f, size in enumerate(sizes):
-        code = code * (size + 1) + (levels[:, f] + 1)
-    _, first, of_pair = np.unique(code, return_index=True, return_inverse=True)
-    return _Patterns(levels[first], of_pair.astype(np.int32))
+        side_a, side_b = (rarity_of_bands(side, f, rate) for side in aggregates)
+        both = (side_a[exact // (bands + 1)] + side_b[exact % (bands + 1)]) / 2
+        gain = np.concatenate([np.zeros(count), both])[patterns.states[:, f]]
+        rarity += gain
+        if name not in PERSONAL_FIELDS:
+            rarity_household += gain
+    counts = np.bincount(patterns.of_pair, minlength=len(levels)).astype(np.float64)
+    return _Pairs(index_a, index_b, *records, patterns.of_pair, levels, rarity, rarity_household, counts)
 
 
 def _log_odds(
-    patterns: _Patterns, spec: EvidenceSpec, rates: Mapping[str, Floats], random: Mapping[str, Floats]
+    levels: npt.NDArray[np.int8],
+    spec: EvidenceSpec,
+    rates: Mapping[str, Floats],
+    random: Mapping[str, Floats],
 ) -> Floats:
     """Of each pattern: the sum over fields of log(rate / u); null adds nothing."""
-    total = np.zeros(len(patterns.levels))
+    total = np.zeros(len(levels))
     for f, name in enumerate(spec.fields):
         table = np.append(np.log(np.maximum(rates[name], 1e-300)) - np.log(random[name]), 0.0)
-        total += table[patterns.levels[:, f]]  # -1, null, takes the last entry
+        total += table[levels[:, f]]  # -1, null, takes the last entry
     return total
 
 
@@ -291,48 +386,80 @@ def _expect(
     household: Mapping[str, Floats],
     matches: float,
     relatives: float,
-) -> tuple[Floats, Floats, Floats]:
-    """Odds of a match, its posterior with competition, and the posterior of a household."""
+    probability: Floats,
+) -> _Expected:
+    """Odds by pattern, and the posteriors of all pairs with competition, which go into ``probability``."""
     all_pairs = float(max(pairs.records_a * pairs.records_b, 1))
-    kin = _odds(pairs, _log_odds(pairs.patterns, spec, household, random), pairs.rarity_household)
+    kin = _odds(_log_odds(pairs.levels, spec, household, random) + pairs.rarity_household)
     kin *= relatives / all_pairs
-    odds = _odds(pairs, _log_odds(pairs.patterns, spec, match, random), pairs.rarity)
+    odds = _odds(_log_odds(pairs.levels, spec, match, random) + pairs.rarity)
     odds *= matches / all_pairs
     odds /= 1.0 + kin
-    probability = compete(odds, pairs.index_a, pairs.index_b, pairs.records_a, pairs.records_b)
-    return odds, probability, (1.0 - probability) * kin / (1.0 + kin)
+    records = (pairs.records_a, pairs.records_b)
+    expected = _compete(odds, pairs.of_pair, pairs.index_a, pairs.index_b, records, probability)
+    # of the pairs that are no match, households have their share of odds, the same for all of a pattern
+    return _Expected(odds, expected, (pairs.counts - expected) * kin / (1.0 + kin))
 
 
-def _odds(pairs: _Pairs, of_pattern: Floats, rarity: Floats) -> Floats:
-    logs = of_pattern[pairs.patterns.of_pair] + rarity
+def _odds(logs: Floats) -> Floats:
     odds: Floats = np.exp(np.clip(logs, -MAX_LOG_ODDS, MAX_LOG_ODDS))
     return odds
 
 
+@CompiledKernel
+def _sum_odds(  # pragma: no cover - compiled; held to its twin in tests/reference
+    odds: Floats,
+    of_pair: npt.NDArray[np.uint32],
+    index_a: Indices,
+    index_b: Indices,
+    row: Floats,
+    column: Floats,
+) -> None:
+    for k in range(of_pair.shape[0]):
+        row[index_a[k]] += odds[of_pair[k]]
+        column[index_b[k]] += odds[of_pair[k]]
+
+
+@CompiledKernel
+def _share_odds(  # pragma: no cover - compiled; held to its twin in tests/reference
+    odds: Floats,
+    of_pair: npt.NDArray[np.uint32],
+    index_a: Indices,
+    index_b: Indices,
+    row: Floats,
+    column: Floats,
+    probability: Floats,
+    expected: Floats,
+) -> None:
+    """The pair's own odds stand in both sums; rounding must not let the rest fall below zero."""
+    for k in range(of_pair.shape[0]):
+        own = odds[of_pair[k]]
+        rivals = max(row[index_a[k]] - own, 0.0) + max(column[index_b[k]] - own, 0.0)
+        probability[k] = own / (1.0 + own + rivals)
+        expected[of_pair[k]] += probability[k]
+
+
 def _learn_match(
-    patterns: _Patterns, spec: EvidenceSpec, probability: Floats, starts: Mapping[str, Floats]
+    levels: npt.NDArray[np.int8], spec: EvidenceSpec, weight: Floats, starts: Mapping[str, Floats]
 ) -> Rates:
-    weight = np.bincount(patterns.of_pair, probability, len(patterns.levels)).astype(np.float64)
     rates = {}
     for f, name in enumerate(spec.fields):
-        learnt = _counted_rates(patterns, f, weight, starts[name])
+        learnt = _counted_rates(levels[:, f], weight, starts[name])
         different = spec.level_names(name).index(DIFFERENT)
         rates[name] = _cap_rate(learnt, different, _DIFFERENT_CAP.get(name, DEFAULT_DIFFERENT_CAP))
     return rates
 
 
 def _learn_household(
-    patterns: _Patterns, spec: EvidenceSpec, kin: Floats, starts: Mapping[str, Floats]
+    levels: npt.NDArray[np.int8], spec: EvidenceSpec, weight: Floats, starts: Mapping[str, Floats]
 ) -> Rates:
-    weight = np.bincount(patterns.of_pair, kin, len(patterns.levels)).astype(np.float64)
     return {
-        name: starts[name] if name in PERSONAL_FIELDS else _counted_rates(patterns, f, weight, starts[name])
+        name: starts[name] if name in PERSONAL_FIELDS else _counted_rates(levels[:, f], weight, starts[name])
         for f, name in enumerate(spec.fields)
     }
 
 
-def _counted_rates(patterns: _Patterns, f: int, weight: Floats, start: Floats) -> Floats:
-    levels = patterns.levels[:, f]
+def _counted_rates(levels: npt.NDArray[np.int8], weight: Floats, start: Floats) -> Floats:
     present = levels >= 0
     counted = np.bincount(levels[present], weight[present], len(start)) + PRIOR_PAIRS * start
     return np.asarray(counted / counted.sum(), np.float64)
@@ -345,17 +472,3 @@ def _cap_rate(rates: Floats, level: int, cap: float) -> Floats:
     capped = np.asarray(rates * ((1.0 - cap) / (1.0 - rates[level])), np.float64)
     capped[level] = cap
     return capped
-
-
-def _check_model_input(
-    vectors: ComparisonVectors,
-    index_a: npt.NDArray[np.intp],
-    index_b: npt.NDArray[np.intp],
-    spec: EvidenceSpec,
-    aggregates: tuple[EvidenceAggregates, EvidenceAggregates],
-) -> None:
-    shape = (len(index_a), len(spec.fields))
-    if vectors.levels.shape != shape or len(index_b) != len(index_a):
-        raise kernel_input(f"levels of shape {vectors.levels.shape}", f"shape {shape}")
-    for side in aggregates:
-        check_aggregates(side, spec)

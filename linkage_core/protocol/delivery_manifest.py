@@ -1,7 +1,7 @@
 """The delivery manifest: what a custodian says, signed, of the parts that it delivers. Zone: protocol.
 
 On the wire it is one line of RFC 8785 canonical JSON, ``{"manifest":{...},"signature":"<128 hex>"}``. The
-Ed25519 signature covers ``nightlink-delivery-1``, a zero byte, and the canonical manifest. Canonical form
+Ed25519 signature covers ``nightlink-delivery-2``, a zero byte, and the canonical manifest. Canonical form
 sorts its keys, so the manifest's bytes can be cut out, and their signature checked, *before* a JSON parser
 sees them.
 """
@@ -31,8 +31,10 @@ from pydantic import (
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.encoded_evidence import EvidenceAggregates
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, protocol_fingerprint
+from linkage_core.protocol.sealed_parts import SEAL_SCHEME, SealHeader
+from linkage_core.protocol.transfer_keys import TransferSecret
 
-DELIVERY_FORMAT = "nightlink-delivery-1"
+DELIVERY_FORMAT = "nightlink-delivery-2"
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_JSON_INTEGER = 2**53 - 1
 """RFC 8785 writes numbers as IEEE 754 doubles, so that larger integers would lose digits."""
@@ -59,6 +61,7 @@ SafeName = Annotated[str, AfterValidator(_safe_name)]
 CodeVersion = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._+-]{1,100}$")]
 Sha256Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 KeyCheckValue = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+KeyId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 Count = Annotated[int, Field(ge=0, le=MAX_JSON_INTEGER, strict=True)]
 PositiveCount = Annotated[int, Field(ge=1, le=MAX_JSON_INTEGER, strict=True)]
 
@@ -68,12 +71,20 @@ class _Frozen(BaseModel):
 
 
 class PartEntry(_Frozen):
-    """One part of the delivery: its file name, rows, size in bytes and SHA-256."""
+    """One part of the delivery: its file name, rows, and size in bytes and SHA-256 as it lies there, sealed."""
 
     name: SafeName
     rows: Count
     bytes: Count
     sha256: Sha256Hex
+
+
+class Sealing(_Frozen):
+    """How the parts are sealed, and the ids of the two public keys between which they are."""
+
+    scheme: Literal["x25519-hkdf-sha256-aes-256-siv"] = SEAL_SCHEME
+    transfer_key: KeyId
+    linkage_unit_key: KeyId
 
 
 class ExpectationCount(_Frozen):
@@ -98,7 +109,7 @@ class DeliveryManifest(_Frozen):
     Building one whose totals do not add up raises pydantic's ValidationError, its input hidden.
     """
 
-    format: Literal["nightlink-delivery-1"] = "nightlink-delivery-1"
+    format: Literal["nightlink-delivery-2"] = "nightlink-delivery-2"
     project: SafeName
     custodian: SafeName
     run_id: SafeName
@@ -109,6 +120,7 @@ class DeliveryManifest(_Frozen):
     key_epoch: SafeName
     key_check_value: KeyCheckValue
     code_version: CodeVersion
+    sealing: Sealing
     row_count: Count
     parts: tuple[PartEntry, ...] = Field(max_length=10_000)
     extracted: Count
@@ -191,15 +203,15 @@ def check_manifest(
     Raises
     ------
     NightlinkError
-        E-DLV-FOREIGN or E-PROTOCOL-MISMATCH.
+        E-DLV-FOREIGN, E-KEY-EPOCH or E-PROTOCOL-MISMATCH.
     """
     _refuse_foreign(manifest, {"project": project, "custodian": custodian, "run_id": run_id})
     if protocol.project != project or custodian not in protocol.custodians:
         raise _foreign("a custodian or project that the protocol does not name", "one that it names")
+    _refuse_other_epoch(manifest, protocol)
     agreed = {
         "protocol_fingerprint": protocol_fingerprint(protocol),
         "protocol_version": protocol.version,
-        "key_epoch": protocol.key_epoch,
     }
     for entry, expected in agreed.items():
         if getattr(manifest, entry) != expected:
@@ -209,6 +221,32 @@ def check_manifest(
                 expected=str(expected),
                 remedy="Install the same linkage protocol file at every party, and deliver again.",
             )
+
+
+def check_sealing(manifest: DeliveryManifest, secret: TransferSecret) -> None:
+    """Refuse a delivery whose parts are sealed between other keys than those that the two parties registered.
+
+    Raises
+    ------
+    NightlinkError
+        E-DLV-KEYS, naming both key ids.
+    """
+    named = (manifest.sealing.transfer_key, manifest.sealing.linkage_unit_key)
+    if named != (secret.transfer_key_id, secret.unit_key_id):
+        raise NightlinkError(
+            "E-DLV-KEYS",
+            found=f"the delivery of {manifest.custodian} sealed between the transfer key {named[0]} and the "
+            f"linkage unit's key {named[1]}",
+            expected=f"{secret.transfer_key_id} and {secret.unit_key_id}",
+            remedy="Compare the public keys in both parties' settings by voice; then deliver again.",
+        )
+
+
+def seal_header(manifest: DeliveryManifest) -> SealHeader:
+    """What the manifest's parts are bound to by their seals."""
+    return SealHeader(
+        manifest.project, manifest.key_epoch, manifest.custodian, manifest.run_id, manifest.sequence
+    )
 
 
 def check_same_key(first: DeliveryManifest, second: DeliveryManifest) -> None:
@@ -284,6 +322,17 @@ def _refuse_foreign(manifest: DeliveryManifest, expected: Mapping[str, str]) -> 
     for entry, value in expected.items():
         if getattr(manifest, entry) != value:
             raise _foreign(f"{entry} {getattr(manifest, entry)}", value)
+
+
+def _refuse_other_epoch(manifest: DeliveryManifest, protocol: LinkageProtocol) -> None:
+    """Before the fingerprint, which differs too: the epoch says at once who has not rotated yet."""
+    if manifest.key_epoch != protocol.key_epoch:
+        raise NightlinkError(
+            "E-KEY-EPOCH",
+            found=f"the delivery of {manifest.custodian} under the epoch {manifest.key_epoch}",
+            expected=f"{protocol.key_epoch}, as this party's linkage protocol says",
+            remedy="Nothing was scored. Finish the rotation at every party (runbook), then deliver again.",
+        )
 
 
 def _key_words(manifest: DeliveryManifest) -> str:

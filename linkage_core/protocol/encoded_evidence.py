@@ -28,7 +28,7 @@ class EncodedEvidence:
     ----------
     tokens : ndarray of uint64, shape (n, tokens), C-contiguous
         Keyed tokens in the order of the spec; 0 where a part was missing.
-    group_filters : tuple of ndarray of uint64, each of shape (n, diffused_bits / 64), C-contiguous
+    group_filters : tuple of ndarray of uint64, each of shape (n, sent_bits / 64), C-contiguous
         One diffused filter a group, all zero where a field of the group was missing.
     rarity : ndarray of uint8, shape (n, fields), C-contiguous
         0 for a missing value, else 1 + its rarity band (0: commonest).
@@ -100,7 +100,7 @@ def check_evidence(evidence: EncodedEvidence, spec: EvidenceSpec) -> None:
         [filters.shape[1] for filters in evidence.group_filters],
         evidence.rarity.shape[1],
     )
-    expected = (len(spec.tokens), [group.diffused_bits // 64 for group in spec.groups], len(spec.fields))
+    expected = (len(spec.tokens), [group.sent_bits // 64 for group in spec.groups], len(spec.fields))
     if found != expected:
         raise _wrong(f"evidence of widths {found}", f"widths {expected} of the protocol")
 

@@ -57,7 +57,7 @@ def blocking_values(records: EncodedRecords, spec: EvidenceSpec) -> npt.NDArray[
 
 def empty_records(spec: EvidenceSpec) -> EncodedRecords:
     """No records, with the arrays' widths of the protocol."""
-    filters = tuple(np.empty((0, group.diffused_bits // 64), np.uint64) for group in spec.groups)
+    filters = tuple(np.empty((0, group.sent_bits // 64), np.uint64) for group in spec.groups)
     tokens, rarity = np.empty((0, len(spec.tokens)), np.uint64), np.empty((0, len(spec.fields)), np.uint8)
     evidence = EncodedEvidence(tokens, filters, rarity, np.empty(0, np.uint8))
     return EncodedRecords(np.empty(0, PSEUDONYM_DTYPE), evidence)

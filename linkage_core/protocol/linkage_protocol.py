@@ -60,6 +60,14 @@ REQUIRED_FIELDS: dict[str, FieldKind] = {"given_name": "name", "family_name": "n
 
 FILTER_BITS = (256, 512, 1024, 2048, 4096)
 
+HARDENINGS = ("diffusion", "fourier_signs", "blip", "balancing", "xor_fold", "rule_90", "none")
+"""What may be done to a filter (``linkage_core/custodian/filter_hardening.py``), the default first."""
+
+UNSAFE_HARDENINGS = frozenset(HARDENINGS[2:])
+"""Those that fell to the attacks of ``make attack-table``: for measurements, never for people."""
+
+Hardening = Literal["diffusion", "fourier_signs", "blip", "balancing", "xor_fold", "rule_90", "none"]
+
 LEAST_TERMS = 6
 """With fewer bits in each XOR, known plaintexts and graph matching read a diffused filter (PRIVACY, tables)."""
 
@@ -127,11 +135,14 @@ class BlockingSpec(_Frozen):
 
 
 class FilterGroup(_Frozen):
-    """One diffused filter over a group of fields; null when one of them is missing.
+    """One hardened filter over a group of fields; null when one of them is missing.
 
     ``field_bits`` positions are shared out over a value's q-grams, at most ``bits_per_q_gram`` each, so that
-    the fill stays under control whatever the length of a name; output bit ``i`` is the XOR of ``terms`` keyed
-    positions of the plain filter. A single field never gets a filter: its values could be told by counting.
+    the fill stays under control whatever the length of a name. By *diffusion* output bit ``i`` is the XOR of
+    ``terms`` keyed positions of the plain filter; ``terms`` is the bandwidth of *fourier_signs*; ``flips`` in
+    256 bits flip by *blip*. With a ``salt``, such as "birth_date:year", positions depend on that part too: only
+    records that agree on it have filters that look alike. A single field never gets a filter: its values could
+    be told by counting.
     """
 
     name: Name
@@ -139,8 +150,18 @@ class FilterGroup(_Frozen):
     bits: WholeNumber = 512
     bits_per_q_gram: WholeNumber = Field(default=20, ge=1, le=64)
     field_bits: WholeNumber = Field(default=200, ge=1, le=1024)
+    hardening: Hardening = "diffusion"
     terms: WholeNumber = Field(default=8, ge=LEAST_TERMS, le=32)
     diffused_bits: WholeNumber = 2048
+    flips: WholeNumber = Field(default=13, ge=1, le=127)
+    salt: BlockingPart | None = None
+
+    @property
+    def sent_bits(self) -> int:
+        """How many bits leave the custodian."""
+        if self.hardening in ("diffusion", "fourier_signs"):
+            return self.diffused_bits
+        return {"xor_fold": self.bits // 2, "balancing": 2 * self.bits}.get(self.hardening, self.bits)
 
     @field_validator("bits", "diffused_bits")
     @classmethod
@@ -209,6 +230,7 @@ class LinkageProtocol(_Frozen):
     blocking: BlockingSpec
     evidence: EvidenceRules
     decision: DecisionSpec
+    unsafe: Annotated[bool, Field(strict=True)] = False
 
     @property
     def field_names(self) -> tuple[str, ...]:
@@ -244,6 +266,7 @@ _KNOWN_ENTRIES: dict[tuple[str, ...], Sequence[str]] = {
     ("blocking", "passes", "parts"): tuple(BlockingPart.model_fields),
     ("evidence",): tuple(EvidenceRules.model_fields),
     ("evidence", "filters"): tuple(FilterGroup.model_fields),
+    ("evidence", "filters", "salt"): tuple(BlockingPart.model_fields),
     ("evidence", "tokens"): tuple(BlockingPart.model_fields),
     ("decision",): tuple(DecisionSpec.model_fields),
 }
@@ -271,6 +294,12 @@ def _check_groups(protocol: LinkageProtocol) -> None:
             raise EntryError(found, f"one of {', '.join(protocol.field_names)}")
         if len(set(group.fields)) < len(group.fields):
             raise EntryError(f"a field twice in the evidence filter {group.name}", "each field once")
+        if group.salt is not None:
+            _check_part(protocol, f"the salt of the evidence filter {group.name}", group.salt)
+        if group.hardening in UNSAFE_HARDENINGS and not protocol.unsafe:
+            found = f"the evidence filter {group.name} with the hardening {group.hardening}, which fell to attacks"
+            safe = [name for name in HARDENINGS if name not in UNSAFE_HARDENINGS]
+            raise EntryError(found, f"{' or '.join(safe)}, or unsafe = true, for measurements only")
 
 
 def _check_parts(protocol: LinkageProtocol) -> None:
@@ -350,7 +379,11 @@ def restrict_protocol(protocol: LinkageProtocol, fields: Sequence[str]) -> Linka
     blocking, evidence = document["blocking"], document["evidence"]
     blocking["passes"] = [p for p in blocking["passes"] if complete(p["parts"])]
     evidence["tokens"] = [parts for parts in evidence["tokens"] if complete(parts)]
-    evidence["filters"] = [group for group in evidence["filters"] if present.issuperset(group["fields"])]
+    evidence["filters"] = [
+        group
+        for group in evidence["filters"]
+        if present.issuperset(group["fields"]) and (group["salt"] is None or complete([group["salt"]]))
+    ]
     return protocol_from_document(document)
 
 

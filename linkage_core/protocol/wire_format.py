@@ -2,7 +2,7 @@
 
 Columns, each of fixed width and never null, in this order: ``record_pseudonym`` (16 bytes), ``tokens`` (8
 bytes a token, the blocking passes' first: little-endian, 0 where a part was missing), ``filter_<name>`` for
-each of the protocol's filters (diffused_bits / 8 bytes: little-endian 64-bit words), ``rarity`` (a byte a
+each of the protocol's filters (its sent_bits / 8 bytes: little-endian 64-bit words), ``rarity`` (a byte a
 field) and ``sex`` (a byte). One row group, plain pages, zstd, page checksums, no statistics, no metadata of
 anybody's.
 
@@ -138,7 +138,7 @@ def _fixed_size_binary(array: npt.NDArray[np.generic], rows: int) -> pa.Array:
 
 def _agreed_columns(protocol: LinkageProtocol) -> list[AgreedColumn]:
     spec = evidence_of(protocol)
-    filters = [(f"filter_{group.name}", group.diffused_bits // 8) for group in spec.groups]
+    filters = [(f"filter_{group.name}", group.sent_bits // 8) for group in spec.groups]
     widths = [
         ("record_pseudonym", PSEUDONYM_BYTES),
         ("tokens", len(spec.tokens) * _WORD_BYTES),
@@ -185,7 +185,7 @@ def _records_of(table: pa.Table, protocol: LinkageProtocol) -> EncodedRecords:
     evidence = EncodedEvidence(
         _words(tokens, rows, len(evidence_of(protocol).tokens)),
         tuple(
-            _words(w, rows, g.diffused_bits // 64)
+            _words(w, rows, g.sent_bits // 64)
             for w, g in zip(filters, protocol.evidence.filters, strict=True)
         ),
         np.frombuffer(rarity, np.uint8).reshape(rows, len(protocol.fields)).copy(),

@@ -12,12 +12,14 @@ from linkage_core.errors import NightlinkError
 from linkage_core.protocol.delivery_manifest import (
     DeliveryManifest,
     PartEntry,
+    Sealing,
     check_part,
     describe_part,
     open_manifest,
     seal_manifest,
 )
 from linkage_core.protocol.linkage_protocol import protocol_fingerprint
+from linkage_core.protocol.sealed_parts import SealHeader, seal_part
 from linkage_core.protocol.wire_format import write_part
 from tasks.custodian.encode import EncodedDelivery, aggregates_of
 from tasks.custodian.part_threads import in_order, usable_threads
@@ -39,10 +41,10 @@ from tasks.protocol.stages import announce, stage
 
 @stage("look for an earlier delivery")
 def already_delivered(night: date, site: CustodianSite) -> bool:
-    """Whether the night's newest delivery is complete and was made under today's protocol and key.
+    """Whether the night's newest delivery is complete and was made under today's protocol and keys.
 
     A delivery is what the night saw; it is never replaced while it is usable. One made under another protocol or
-    key is useless to the linkage unit, and a new one gets the next sequence number.
+    key, or sealed with another, is useless to the linkage unit, and a new one gets the next sequence number.
     """
     deliveries = complete_deliveries(site.settings.exchange, site.name, night.isoformat())
     if not deliveries:
@@ -65,6 +67,7 @@ def _made_under_todays_rules(manifest: DeliveryManifest, site: CustodianSite) ->
     return (
         manifest.protocol_fingerprint == protocol_fingerprint(site.protocol)
         and manifest.key_check_value == keys.key_check_value.hex()
+        and manifest.sealing == _sealing(site)
     )
 
 
@@ -75,7 +78,7 @@ def _check_parts(folder: DeliveryFolder, manifest: DeliveryManifest) -> None:
 
 @stage("deliver encodings")
 def deliver_encodings(encoded: EncodedDelivery, night: date, site: CustodianSite) -> None:
-    """Parquet parts first, the signed manifest last: until then the delivery does not exist."""
+    """Sealed parts first, the signed manifest last: until then the delivery does not exist."""
     remove_unfinished(site.settings.exchange, site.name, night.isoformat())
     sequence = _take_sequence(site)
     folder = open_delivery(site.settings.exchange, site.name, night.isoformat(), sequence)
@@ -108,15 +111,27 @@ class _WrittenPart:
 def _write_part(
     number: int, encoded: EncodedDelivery, folder: DeliveryFolder, site: CustodianSite
 ) -> _WrittenPart:
-    """Encode one part and write it; several of them go on at the same time."""
+    """Encode one part, seal it and write it; several of them go on at the same time."""
     part = encoded.parts[number]()
-    rows, data, name = (
-        len(part.records),
-        write_part(part.records, site.protocol),
-        f"part-{number:04d}.parquet",
-    )
-    write_file(folder, name, data)
-    return _WrittenPart(describe_part(name, rows, data), part.fills)
+    data = write_part(part.records, site.protocol)
+    return _WrittenPart(write_sealed_part(number, len(part.records), data, folder, site), part.fills)
+
+
+def write_sealed_part(
+    number: int, rows: int, data: bytes, folder: DeliveryFolder, site: CustodianSite
+) -> PartEntry:
+    """Seal one part's bytes to the linkage unit and write them; what the manifest is to say of the file."""
+    name = f"part-{number:04d}.sealed"
+    protocol = site.protocol
+    header = SealHeader(protocol.project, protocol.key_epoch, site.name, folder.run_id, folder.sequence)
+    sealed = seal_part(data, name, header, site.transfer_secret)
+    write_file(folder, name, sealed)
+    return describe_part(name, rows, sealed)
+
+
+def _sealing(site: CustodianSite) -> Sealing:
+    secret = site.transfer_secret
+    return Sealing(transfer_key=secret.transfer_key_id, linkage_unit_key=secret.unit_key_id)
 
 
 def _describe(
@@ -134,6 +149,7 @@ def _describe(
         key_epoch=site.protocol.key_epoch,
         key_check_value=encoded.key_check_value.hex(),
         code_version=code_version(),
+        sealing=_sealing(site),
         row_count=encoded.rows,
         parts=tuple(part.entry for part in written),
         extracted=validated.extracted,

@@ -18,9 +18,9 @@ from linkage_core.protocol.wire_format import write_part
 from tasks.custodian.edge_input import Columns, People
 from tasks.custodian.edge_progress import Progress
 from tasks.custodian.edge_schema import EdgeCounts
-from tasks.custodian.output_files import DigestedFile
 from tasks.custodian.reasons_file import ReasonsFile, breaches_of
 from tasks.custodian.source_rows import SourceBatch
+from tasks.protocol.output_files import DigestedFile
 
 SOURCE_ID = "source_id"
 

@@ -9,16 +9,9 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from linkage_core.protocol.leaving_columns import LeavingColumn
+
 REPORT_FORMAT = "nightlink-edge-report-1"
-
-
-@dataclass(frozen=True)
-class LeavingColumn:
-    """A column of the file that leaves."""
-
-    name: str
-    type: str
-    meaning: str
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from linkage_core.custodian.clk_encoder import ClkEncoder, check_records, encode
 from linkage_core.protocol.linkage_schema import LinkageSchema, XorFolds, parse_linkage_schema
 from tasks.custodian.edge_input import Columns, People
 from tasks.custodian.edge_progress import Progress
-from tasks.custodian.output_files import DigestedFile
 from tasks.custodian.reasons_file import Breach, ReasonsFile, breaches_of
+from tasks.protocol.output_files import DigestedFile
 from tasks.protocol.settings_files import wrong_settings
 
 

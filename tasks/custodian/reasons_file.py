@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tasks.custodian.output_files import DigestedFile
 from tasks.custodian.source_rows import SourceBatch
+from tasks.protocol.output_files import DigestedFile
 
 COLUMNS = ("row_number", "first_line", "last_line", "field", "reason")
 

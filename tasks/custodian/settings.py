@@ -12,9 +12,11 @@ from pydantic import Field
 
 from linkage_core.audit.signatures import signing_key_from_seed
 from linkage_core.custodian.source_format import SourceFormat
-from linkage_core.protocol.key_files import KeyRole, parse_key_file
+from linkage_core.protocol.key_files import CUSTODIAN_ROLES, KeyRole, parse_key_file
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, Name
+from linkage_core.protocol.transfer_keys import TransferSecret, secret_at_custodian
 from tasks.protocol.settings_files import (
+    PublicKey,
     Settings,
     SettingsPath,
     TimeZone,
@@ -23,7 +25,12 @@ from tasks.protocol.settings_files import (
     read_settings,
     settings_path,
 )
-from tasks.protocol.zones import SETTINGS_VARIABLE, refuse_foreign_environment, refuse_readable
+from tasks.protocol.zones import (
+    SETTINGS_VARIABLE,
+    refuse_foreign_environment,
+    refuse_foreign_keys,
+    refuse_readable,
+)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -62,6 +69,9 @@ class CustodianSettings(Settings):
     linkage_key_file: SettingsPath
     site_key_file: SettingsPath
     signing_key_file: SettingsPath
+    transfer_key_file: SettingsPath
+    linkage_unit_public_key: PublicKey
+    """The linkage unit's X25519 key, as ``nightlink linkage-unit keygen`` prints it there."""
     warehouse_content_url_file: SettingsPath
     must_not_read: tuple[SettingsPath, ...] = ()
     source: SourceSettings
@@ -77,6 +87,7 @@ class CustodianSite:
     linkage_key: bytes
     site_key: bytes
     signing_key: Ed25519PrivateKey
+    transfer_secret: TransferSecret
 
     @property
     def name(self) -> str:
@@ -87,18 +98,36 @@ class CustodianSite:
 
 
 def custodian_site() -> CustodianSite:
-    """Load this process's custodian, or refuse to start (E-ZONE, E-SETTINGS, E-KEY-FILE, E-PROTOCOL)."""
+    """Load this process's custodian, or refuse to start (E-ZONE, E-SETTINGS, E-KEY-FILE, E-KEY-EPOCH, E-PROTOCOL)."""
     refuse_foreign_environment("custodian", os.environ)
     settings = read_settings(settings_path(SETTINGS_VARIABLE["custodian"]), CustodianSettings)
     refuse_readable("custodian", settings.must_not_read)
+    refuse_foreign_keys(CUSTODIAN_ROLES, secret_files(settings))
+    protocol = read_protocol(settings.protocol_file)
+    epoch = protocol.key_epoch
     return CustodianSite(
         settings=settings,
-        protocol=read_protocol(settings.protocol_file),
-        linkage_key=_read_key(settings.linkage_key_file, "linkage"),
-        site_key=_read_key(settings.site_key_file, "site"),
+        protocol=protocol,
+        linkage_key=_read_key(settings.linkage_key_file, "linkage", epoch),
+        site_key=_read_key(settings.site_key_file, "site", epoch),
         signing_key=signing_key_from_seed(_read_key(settings.signing_key_file, "signing")),
+        transfer_secret=secret_at_custodian(
+            _read_key(settings.transfer_key_file, "transfer"), settings.linkage_unit_public_key
+        ),
     )
 
 
-def _read_key(path: Path, role: KeyRole) -> bytes:
-    return parse_key_file(read_secret(path), role)
+def secret_files(settings: CustodianSettings) -> tuple[Path, ...]:
+    """Every file of the settings that must be secret; what lies beside one is looked at, too."""
+    return (
+        settings.linkage_key_file,
+        settings.site_key_file,
+        settings.signing_key_file,
+        settings.transfer_key_file,
+        settings.warehouse_content_url_file,
+        settings.source.database_url_file,
+    )
+
+
+def _read_key(path: Path, role: KeyRole, epoch: str | None = None) -> bytes:
+    return parse_key_file(read_secret(path), role, epoch=epoch)

@@ -13,13 +13,16 @@ from linkage_core.protocol.delivery_manifest import (
     check_manifest,
     check_part,
     check_same_key,
+    check_sealing,
     manifest_digest,
     open_manifest,
+    seal_header,
 )
 from linkage_core.protocol.encoded_evidence import check_aggregates
 from linkage_core.protocol.encoded_records import EncodedRecords, concat_records, empty_records
 from linkage_core.protocol.evidence_spec import evidence_of
-from linkage_core.protocol.linkage_protocol import LinkageProtocol
+from linkage_core.protocol.sealed_parts import open_part
+from linkage_core.protocol.transfer_keys import TransferSecret
 from linkage_core.protocol.wire_format import read_part
 from tasks.linkage_unit.expectations.received_delivery import judge_delivery
 from tasks.linkage_unit.settings import LinkageUnit
@@ -54,8 +57,8 @@ def receive_deliveries(night: date, unit: LinkageUnit) -> tuple[ReceivedDelivery
     Raises
     ------
     NightlinkError
-        E-DLV-MISSING, E-DLV-MANIFEST, E-DLV-SIGNATURE, E-DLV-FOREIGN, E-DLV-DIGEST, E-DLV-FORMAT,
-        E-PROTOCOL-MISMATCH, E-KEY-MISMATCH, E-DQ-EXPECTATION.
+        E-DLV-MISSING, E-DLV-MANIFEST, E-DLV-SIGNATURE, E-DLV-FOREIGN, E-DLV-KEYS, E-DLV-DIGEST, E-DLV-SEAL,
+        E-DLV-FORMAT, E-PROTOCOL-MISMATCH, E-KEY-MISMATCH, E-DQ-EXPECTATION.
     """
     folders = _wait_for_deliveries(night, unit)
     manifests = [_open(folder, night, unit) for folder in folders]
@@ -92,8 +95,16 @@ def _open(folder: DeliveryFolder, night: date, unit: LinkageUnit) -> tuple[Deliv
         protocol=unit.protocol,
     )
     _check_place(manifest, folder, unit)
+    check_sealing(manifest, _secret_of(manifest, unit))
     check_aggregates(manifest.aggregates, evidence_of(unit.protocol))
     return manifest, manifest_digest(data)
+
+
+def _secret_of(manifest: DeliveryManifest, unit: LinkageUnit) -> TransferSecret:
+    """What is shared with the custodian under the key of ours that the manifest names; else under today's."""
+    secrets = unit.transfer_secrets[manifest.custodian]
+    named = [secret for secret in secrets if secret.unit_key_id == manifest.sealing.linkage_unit_key]
+    return (*named, secrets[0])[0]
 
 
 def _check_place(manifest: DeliveryManifest, folder: DeliveryFolder, unit: LinkageUnit) -> None:
@@ -109,19 +120,19 @@ def _check_place(manifest: DeliveryManifest, folder: DeliveryFolder, unit: Linka
 def _receive(
     folder: DeliveryFolder, manifest: DeliveryManifest, digest: str, unit: LinkageUnit
 ) -> ReceivedDelivery:
-    records = _read_parts(folder, manifest, unit.protocol)
+    records = _read_parts(folder, manifest, unit)
     counts = judge_delivery(records, unit.protocol)
     refuse_broken(counts)
     announce(f"records received from {manifest.custodian}: {len(records)}")
     return ReceivedDelivery(manifest, digest, records, counts)
 
 
-def _read_parts(
-    folder: DeliveryFolder, manifest: DeliveryManifest, protocol: LinkageProtocol
-) -> EncodedRecords:
-    parts = [empty_records(evidence_of(protocol))]
+def _read_parts(folder: DeliveryFolder, manifest: DeliveryManifest, unit: LinkageUnit) -> EncodedRecords:
+    header, secret = seal_header(manifest), _secret_of(manifest, unit)
+    parts = [empty_records(evidence_of(unit.protocol))]
     for entry in manifest.parts:
-        data = read_file(folder, entry.name, entry.bytes)
-        check_part(entry, data)
-        parts.append(read_part(data, protocol, entry.rows))
+        sealed = read_file(folder, entry.name, entry.bytes)
+        check_part(entry, sealed)
+        # Opened in memory only: at rest a delivery stays sealed.
+        parts.append(read_part(open_part(sealed, entry.name, header, secret), unit.protocol, entry.rows))
     return concat_records(parts)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from linkage_core.errors import NightlinkError
 from linkage_core.linkage_unit.candidate_pairs import CandidatePairs
 from linkage_core.linkage_unit.link_decisions import decide
 from linkage_core.linkage_unit.link_probabilities import (
+    LEAST_SELECTED,
     ChosenThreshold,
     LinkProbabilities,
     choose_threshold,
@@ -45,9 +49,7 @@ def resolve_links(
     NightlinkError
         E-QUALITY-TARGET when no threshold holds the protocol's target precision: nothing is published.
     """
-    pseudonyms_a = a.records.record_pseudonyms[pairs.index_a]
-    pseudonyms_b = b.records.record_pseudonyms[pairs.index_b]
-    ties = pair_tie_keys(pseudonyms_a, pseudonyms_b, seed=unit.protocol.project.encode())
+    ties = _tie_keys(a, b, pairs, scored, unit)
     links = link_probabilities(
         scored.odds, pairs.index_a, pairs.index_b, ties, len(a.records), len(b.records)
     )
@@ -55,8 +57,8 @@ def resolve_links(
     _refuse_unsupported(threshold, unit.protocol.decision.target_precision)
     is_match = links_above(links, threshold)
     table = build_link_table(
-        pseudonyms_a[links.pairs],
-        pseudonyms_b[links.pairs],
+        a.records.record_pseudonyms[pairs.index_a[links.pairs]],
+        b.records.record_pseudonyms[pairs.index_b[links.pairs]],
         links.probability,
         decide(links.probability, is_match, possible=unit.protocol.decision.possible),
         pairs.passes[links.pairs],
@@ -66,6 +68,20 @@ def resolve_links(
     refuse_broken(counts)
     announce(f"links: {len(table)}, expected precision {threshold.expected_precision:.4f}")
     return ResolvedLinks(table, links, threshold, counts)
+
+
+def _tie_keys(
+    a: ReceivedDelivery, b: ReceivedDelivery, pairs: CandidatePairs, scored: ScoredPairs, unit: LinkageUnit
+) -> npt.NDArray[np.uint64]:
+    """Tie keys of the pairs that enter the resolution; 0 for the many that do not."""
+    keys = np.zeros(len(pairs.index_a), np.uint64)
+    entered = np.flatnonzero(scored.odds.probability >= LEAST_SELECTED)
+    keys[entered] = pair_tie_keys(
+        a.records.record_pseudonyms[pairs.index_a[entered]],
+        b.records.record_pseudonyms[pairs.index_b[entered]],
+        seed=unit.protocol.project.encode(),
+    )
+    return keys
 
 
 def _refuse_unsupported(threshold: ChosenThreshold, target: float) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
+from linkage_core.protocol.key_files import LINKAGE_UNIT_ROLES, parse_key_file
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, Name
+from linkage_core.protocol.transfer_keys import TransferSecret, secret_at_linkage_unit
 from tasks.protocol.settings_files import (
+    PublicKey,
     Settings,
     SettingsPath,
     TimeZone,
@@ -19,9 +24,12 @@ from tasks.protocol.settings_files import (
     settings_path,
     wrong_settings,
 )
-from tasks.protocol.zones import SETTINGS_VARIABLE, refuse_foreign_environment, refuse_readable
-
-PublicKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+from tasks.protocol.zones import (
+    SETTINGS_VARIABLE,
+    refuse_foreign_environment,
+    refuse_foreign_keys,
+    refuse_readable,
+)
 
 
 class LinkageUnitSettings(Settings):
@@ -33,7 +41,12 @@ class LinkageUnitSettings(Settings):
     exchange: SettingsPath
     reports_folder: SettingsPath
     warehouse_url_file: SettingsPath
+    encryption_key_file: SettingsPath
+    """The linkage unit's own X25519 key: deliveries are sealed to it, and it opens nothing else."""
+    retired_encryption_key_files: tuple[SettingsPath, ...] = ()
+    """Former ones, while a custodian may still seal to them."""
     custodian_public_keys: dict[Name, PublicKey]
+    custodian_transfer_keys: dict[Name, PublicKey]
     must_not_read: tuple[SettingsPath, ...] = ()
     wait_for_deliveries_s: Annotated[float, Field(ge=0, le=86_400)] = 0.0
     """How long to wait for the custodians' deliveries; above 0 where nobody coordinates the flows."""
@@ -48,18 +61,42 @@ class LinkageUnit:
     settings: LinkageUnitSettings
     protocol: LinkageProtocol
     warehouse_url: str
+    transfer_secrets: Mapping[str, tuple[TransferSecret, ...]]
+    """For each custodian what it shares with this unit: under today's key first, then under retired ones."""
 
     def __repr__(self) -> str:
         return "LinkageUnit()"
 
 
 def linkage_unit() -> LinkageUnit:
-    """Load this process's linkage unit, or refuse to start (E-ZONE, E-SETTINGS, E-PROTOCOL)."""
+    """Load this process's linkage unit, or refuse to start (E-ZONE, E-SETTINGS, E-KEY-FILE, E-PROTOCOL)."""
     refuse_foreign_environment("linkage_unit", os.environ)
     path = settings_path(SETTINGS_VARIABLE["linkage_unit"])
     settings = read_settings(path, LinkageUnitSettings)
     refuse_readable("linkage_unit", settings.must_not_read)
+    refuse_foreign_keys(LINKAGE_UNIT_ROLES, secret_files(settings))
     protocol = read_protocol(settings.protocol_file)
-    if set(settings.custodian_public_keys) != set(protocol.custodians):
-        raise wrong_settings(path, "custodian_public_keys that are not those of the protocol's custodians")
-    return LinkageUnit(settings, protocol, read_secret(settings.warehouse_url_file))
+    for entry in ("custodian_public_keys", "custodian_transfer_keys"):
+        if set(getattr(settings, entry)) != set(protocol.custodians):
+            raise wrong_settings(path, f"{entry} that are not those of the protocol's custodians")
+    return LinkageUnit(
+        settings, protocol, read_secret(settings.warehouse_url_file), _transfer_secrets(settings)
+    )
+
+
+def secret_files(settings: LinkageUnitSettings) -> tuple[Path, ...]:
+    """Every file of the settings that must be secret; what lies beside one is looked at, too."""
+    return (
+        settings.encryption_key_file,
+        *settings.retired_encryption_key_files,
+        settings.warehouse_url_file,
+    )
+
+
+def _transfer_secrets(settings: LinkageUnitSettings) -> dict[str, tuple[TransferSecret, ...]]:
+    files = (settings.encryption_key_file, *settings.retired_encryption_key_files)
+    keys = [parse_key_file(read_secret(file), "linkage_unit_encryption") for file in files]
+    return {
+        name: tuple(secret_at_linkage_unit(key, public) for key in keys)
+        for name, public in settings.custodian_transfer_keys.items()
+    }

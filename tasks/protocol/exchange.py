@@ -1,6 +1,6 @@
 """The exchange: the one place where the zones meet, a write-once folder of signed deliveries. Zone: protocol.
 
-Layout: ``<exchange>/<custodian>/<run_id>/<sequence>/{part-NNNN.parquet, manifest.json}``. A delivery without a
+Layout: ``<exchange>/<custodian>/<run_id>/<sequence>/{part-NNNN.sealed, manifest.json}``. A delivery without a
 manifest is invisible; the manifest is written last, by a rename, so that a reader sees all of a delivery or none.
 """
 
@@ -18,6 +18,8 @@ from linkage_core.errors import NightlinkError
 
 MANIFEST_NAME = "manifest.json"
 MANIFEST_MAX_BYTES = 1 << 20
+DELETION_NAME = "deletion.json"
+"""A delivery whose parts its custodian deleted has this signed record beside its manifest."""
 _SEQUENCE = re.compile(r"^[0-9]{6}$")
 # Readable for the group of that part of the exchange: its custodian and the linkage unit.
 _FOLDER_MODE, _FILE_MODE = 0o2750, 0o640
@@ -40,6 +42,13 @@ def complete_deliveries(exchange: Path, custodian: str, run_id: str) -> list[Del
         for folder in _delivery_folders(exchange, custodian, run_id)
         if (folder.path / MANIFEST_NAME).exists()
     ]
+
+
+def all_deliveries(exchange: Path, custodian: str) -> list[DeliveryFolder]:
+    """Every delivery of one custodian that has a manifest, over all runs."""
+    home = exchange / custodian
+    runs = sorted(entry.name for entry in home.iterdir() if entry.is_dir()) if home.is_dir() else []
+    return [folder for run in runs for folder in complete_deliveries(exchange, custodian, run)]
 
 
 def next_sequence(exchange: Path, custodian: str) -> int:
@@ -84,6 +93,28 @@ def write_file(folder: DeliveryFolder, name: str, data: bytes) -> None:
         os.fsync(file.fileno())
         os.fchmod(file.fileno(), _FILE_MODE)
     partial.rename(folder.path / name)
+
+
+def remove_file(folder: DeliveryFolder, name: str) -> None:
+    """Remove one file of a delivery; one that is gone already is as good.
+
+    Raises
+    ------
+    NightlinkError
+        E-OUTPUT when it cannot be removed.
+    """
+    try:
+        (folder.path / name).unlink(missing_ok=True)
+    except OSError as error:
+        failure = error
+    else:
+        return
+    raise NightlinkError(
+        "E-OUTPUT",
+        found=f"{name} of {folder.custodian}'s delivery {folder.sequence} cannot be removed ({failure.strerror})",
+        expected="a part of the exchange that its custodian may write",
+        remedy="Run the command as the custodian's own user; what was removed stays removed.",
+    )
 
 
 def read_file(folder: DeliveryFolder, name: str, max_bytes: int) -> bytes:

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+)
 
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, parse_protocol
@@ -22,6 +29,7 @@ def resolve_path(value: Path, info: ValidationInfo) -> Path:
 
 
 SettingsPath = Annotated[Path, AfterValidator(resolve_path)]
+PublicKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 def check_time_zone(name: str) -> str:
@@ -130,9 +138,21 @@ def _bad_secret(path: Path, found: str) -> NightlinkError:
 
 
 def read_protocol(path: Path) -> LinkageProtocol:
-    """The linkage protocol at ``path``; E-SETTINGS when unreadable, E-PROTOCOL when wrong."""
+    """The linkage protocol at ``path``; E-SETTINGS when unreadable, E-PROTOCOL when wrong.
+
+    One that calls itself unsafe is E-PROTOCOL-UNSAFE at every party, and no setting allows it: its filters fell
+    to known attacks. Measurements build theirs in memory.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise wrong_settings(path, "a protocol file that cannot be read") from None
-    return parse_protocol(text)
+    protocol = parse_protocol(text)
+    if protocol.unsafe:
+        raise NightlinkError(
+            "E-PROTOCOL-UNSAFE",
+            found=f"unsafe = true in {path}",
+            expected="a protocol whose filters no attack that was run has read",
+            remedy="Take out the entry unsafe, and every hardening that is then refused.",
+        )
+    return protocol

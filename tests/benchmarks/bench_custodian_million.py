@@ -36,6 +36,7 @@ from deployments.demo.parties import (
 )
 from deployments.demo.source_data import fill_hospital
 from linkage_core.evaluation.synthetic_people import PeopleParameters, generate_people
+from linkage_core.protocol.transfer_keys import agreement_public_hex
 from sql.custodian.source_creation import create_source
 from sql.servers import PostgresServer
 from sql.warehouse.login_roles import FIXED_ROLES, content_role, install_warehouse
@@ -100,6 +101,7 @@ def custodian_world(people: pa.Table) -> Iterator[PartySettings]:
             exchange=root / "exchange",
             source_url=server.url("hospital_extractor", password, "hospital"),
             content_url=warehouse[content_role("hospital")],
+            linkage_unit_public_key=agreement_public_hex(secrets.token_bytes(32)),
             must_not_read=[],
         )
         yield PartySettings(

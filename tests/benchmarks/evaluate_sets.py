@@ -21,14 +21,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from deployments.people_folder import FIELD_OF_COLUMN
 from linkage_core.evaluation.evaluate_linkage import LinkageFigures, evaluate
 from linkage_core.protocol.linkage_protocol import parse_protocol
 
 ROOT = Path(__file__).resolve().parents[2]
-FIELDS = {
-    "first": "given_name", "middle": "middle_name", "last": "family_name", "dob": "birth_date", "sex": "sex",
-    "street": "street", "city": "city", "zip": "postcode", "phone": "phone", "email": "email",
-}  # fmt: skip
+FIELDS = {name: standard for name, standard in FIELD_OF_COLUMN.items() if name != "rid"}
 # data/README.md of the evaluation data: splink 5.0.0 on the clear text, and CLK + anonlink (AP, F1, R95, R99)
 BASELINES = {
     "febrl4_part": {"splink": (0.997, 0.999, 0.997, 0.997), "clk": (0.986, 0.981, 0.987, 0.972)},

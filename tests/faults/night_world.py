@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -26,10 +27,14 @@ import pyarrow.parquet as pq
 from psycopg2 import sql as composed
 
 from deployments.demo.stage_setting import CUSTODIANS, DemoWorld, choose_people, set_stage
+from linkage_core.errors import NightlinkError
+from linkage_core.protocol.sealed_parts import SealHeader, open_part
+from linkage_core.protocol.transfer_keys import secret_at_linkage_unit
 from sql.servers import HOST
 from tasks.coordinator.party_processes import PARTY_COMMANDS, party_environment
 from tasks.coordinator.settings import NightSettings, night_settings
 from tasks.linkage_unit.verify_audit import VerifiedAudit, verify_audit
+from tasks.protocol.settings_files import read_protocol
 from tests.faults.leak_search import LeakSearch, files_below, key_patterns, name_patterns
 from tests.faults.planted_people import plant_people, planted_words
 
@@ -93,6 +98,7 @@ class NightWorld:
     stack: ExitStack
     began: float
     last_night: date = FIRST_NIGHT
+    more_secrets: list[bytes] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _processes: list[RunningProcess] = field(default_factory=list)
     _searches: dict[str, LeakSearch] = field(default_factory=dict)
@@ -130,14 +136,21 @@ class NightWorld:
         return running
 
     def start_party(self, name: str, night: str, extra: Mapping[str, str] | None = None) -> RunningProcess:
-        """One party's own command, in its own environment (and ``extra``) and as its own user."""
+        """One party's own command for the night, in its own environment (and ``extra``) and as its own user."""
+        party = next(party for party in self.settings.parties if party.name == name)
+        return self.start_command(name, [*PARTY_COMMANDS[party.zone], "--as-of", night], extra)
+
+    def start_command(
+        self, name: str, words: Sequence[str], extra: Mapping[str, str] | None = None
+    ) -> RunningProcess:
+        """`nightlink WORDS` as a party would run it."""
         party = next(party for party in self.settings.parties if party.name == name)
         user = (
             {"user": party.user, "group": party.user, "extra_groups": list(party.groups)}
             if party.user
             else {}
         )
-        command = [sys.executable, "-m", "flows.command_line", *PARTY_COMMANDS[party.zone], "--as-of", night]
+        command = [sys.executable, "-m", "flows.command_line", *words]
         return self._start(command, {**party_environment(party), **(extra or {})}, party.home, user)
 
     def run_party(self, name: str, night: str, extra: Mapping[str, str] | None = None) -> RunningProcess:
@@ -145,6 +158,12 @@ class NightWorld:
         running = self.start_party(name, night, extra)
         running.finish()
         return running
+
+    def run_command(self, name: str, *words: str) -> str:
+        """`nightlink WORDS` as a party would run it, to its good end; what it said."""
+        running = self.start_command(name, words)
+        assert running.finish() == 0, running.text
+        return running.text
 
     def _start(
         self,
@@ -278,11 +297,22 @@ class NightWorld:
         return self._searches[what]
 
     def _secrets(self) -> list[bytes]:
-        keys = [key for k in self.demo.keys.values() for key in (k.linkage, k.site, k.signing)]
+        keys = [key for k in self.demo.keys.values() for key in (k.linkage, k.site, k.signing, k.transfer)]
+        shared = [
+            secret_at_linkage_unit(self.demo.encryption_key, k.transfer_public).secret
+            for k in self.demo.keys.values()
+        ]
         urls = [path.read_text() for path in self.root.glob("*/secrets/*.url")]
         urls += [*self.demo.warehouse_urls.values(), self.demo.prefect_database_url]
         passwords = [url.partition("://")[2].partition("@")[0].partition(":")[2].encode() for url in urls]
-        return [*keys, *passwords, *(s.superuser_password.encode() for s in self.demo.servers.values())]
+        return [
+            *keys,
+            *self.more_secrets,
+            self.demo.encryption_key,
+            *shared,
+            *passwords,
+            *(s.superuser_password.encode() for s in self.demo.servers.values()),
+        ]
 
     def _dump_warehouse(self, folder: Path) -> None:
         """Every row of every table of every database of the warehouse's server, and its statistics, as text."""
@@ -300,15 +330,37 @@ class NightWorld:
         connection.cursor().execute("CHECKPOINT")
         connection.close()
 
+    def opened_parts(self, delivery: Path) -> list[bytes]:
+        """The Parquet parts of a delivery's folder, as its custodian's keys and the linkage unit's open them."""
+        custodian, run_id, sequence = delivery.parts[-3:]
+        secret = secret_at_linkage_unit(self.demo.encryption_key, self.demo.keys[custodian].transfer_public)
+        project, epoch = self._project_and_epoch(delivery)
+        header = SealHeader(project, epoch, custodian, run_id, int(sequence))
+        parts = sorted(delivery.glob("*.sealed"))
+        return [open_part(part.read_bytes(), part.name, header, secret) for part in parts]
+
+    def _project_and_epoch(self, delivery: Path) -> tuple[str, str]:
+        """As its manifest says; an unfinished delivery has none, and is of the protocol's."""
+        with suppress(OSError, ValueError, KeyError):
+            manifest = json.loads((delivery / "manifest.json").read_bytes())["manifest"]
+            return str(manifest["project"]), str(manifest["key_epoch"])
+        protocol = read_protocol(self.root / "linkage_protocol.toml")
+        return protocol.project, protocol.key_epoch
+
     def _unpack_parts(self, folder: Path) -> None:
-        """Parquet parts as plain bytes: compression must hide nothing from the search."""
+        """Opened parts as plain bytes: neither seal nor compression must hide anything from the search."""
         folder.mkdir(parents=True)
-        for number, part in enumerate(sorted((self.root / "exchange").rglob("*.parquet"))):
+        for delivery in sorted((self.root / "exchange").glob("*/*/[0-9]*")):
+            with suppress(NightlinkError):  # altered on purpose
+                self._unpack_delivery(delivery, folder / "-".join(delivery.parts[-3:]))
+
+    def _unpack_delivery(self, delivery: Path, place: Path) -> None:
+        for number, part in enumerate(self.opened_parts(delivery)):
             with (
                 suppress(pa.ArrowException, OSError),
-                pa.OSFile(str(folder / f"{number}.arrow"), "wb") as sink,
+                pa.OSFile(f"{place}-{number}.arrow", "wb") as sink,
             ):
-                table = pq.read_table(part)
+                table = pq.read_table(pa.BufferReader(part))
                 with pa.ipc.new_file(sink, table.schema) as writer:
                     writer.write_table(table)
 

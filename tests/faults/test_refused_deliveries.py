@@ -58,7 +58,7 @@ def test_altered_foreign_and_mismatching_deliveries_are_refused_until_they_are_m
     key_file = night_world.folder("pharmacy") / "secrets" / "linkage.key"
     linkage_key = night_world.demo.keys["pharmacy"].linkage
     with night_world.changed_file(key_file, (linkage_key.hex(), OTHER_KEY.hex())):
-        assert key_file.read_text() == format_key_file("linkage", OTHER_KEY)
+        assert key_file.read_text() == format_key_file("linkage", OTHER_KEY, epoch="2026")
         whole = night_world.run_night(night)
     assert whole.process.returncode == 1
     assert "linkage_unit ended with exit code 1: E-KEY-MISMATCH" in whole.text
@@ -82,7 +82,7 @@ def test_altered_foreign_and_mismatching_deliveries_are_refused_until_they_are_m
     # Both mended by delivering again, under numbers of their own; then every kind of alteration.
     assert night_world.run_party("pharmacy", night).process.returncode == 0
     delivery = night_world.deliveries("pharmacy", night)[-1]
-    [part] = delivery.glob("*.parquet")
+    [part] = delivery.glob("*.sealed")
     manifest = delivery / "manifest.json"
     for file, place, code in [
         (manifest, within_row_count, "E-DLV-SIGNATURE"),

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.skipif(
 def people() -> tuple[np.ndarray, np.ndarray]:
     """Generated people, and among them filters of all ones, all zeros and one constant."""
     a, b = filters_of_people(4000, seed=8)
-    hubs = np.repeat(np.array([2**64 - 1, 0, 0x00FF00FF00FF00FF], np.uint64), 16).reshape(3, 16)
+    words = a.shape[1]
+    hubs = np.repeat(np.array([2**64 - 1, 0, 0x00FF00FF00FF00FF], np.uint64), words).reshape(3, words)
     return np.concatenate([a[:1500], hubs]), np.concatenate([b, hubs, hubs])
 
 

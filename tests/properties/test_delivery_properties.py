@@ -26,7 +26,7 @@ from tests.reference.tiny_delivery import (
 PROTOCOL = tiny_protocol()
 PUBLIC_KEY = SIGNING_KEY.public_key()
 PART = tiny_part(20)
-ENTRY = describe_part("part-0000.parquet", 20, PART)
+ENTRY = describe_part("part-0000.sealed", 20, PART)
 SEALED = seal_manifest(tiny_manifest(), SIGNING_KEY)
 WORDS = st.one_of(st.sampled_from([0, 1, 2**63, 2**64 - 1]), st.integers(0, 2**64 - 1))
 

@@ -20,7 +20,8 @@ from linkage_core.linkage_unit.link_probabilities import (
     links_above,
     local_error_rates,
 )
-from linkage_core.linkage_unit.match_model import compete
+from linkage_core.linkage_unit.match_model import _compete, compete
+from linkage_core.linkage_unit.pair_patterns import find_patterns, merge_patterns
 from linkage_core.protocol.encoded_evidence import EncodedEvidence
 from linkage_core.protocol.evidence_spec import CORE_FIELDS, IMPLIED_CODES
 from linkage_core.protocol.linkage_protocol import FieldSpec
@@ -30,6 +31,7 @@ from tests.reference.evidence_reference import (
     slow_isotonic,
     slow_known,
     slow_level,
+    slow_patterns,
     slow_q_gram_differences,
 )
 from tests.reference.evidence_specs import evidence_over
@@ -127,7 +129,31 @@ def test_levels_do_not_depend_on_threads_or_order(seed, threads):
 def test_competition_agrees_with_summing_rivals(pairs):
     i, j = (np.array([p[s] for p in pairs], np.intp) for s in (0, 1))
     odds = np.array([p[2] for p in pairs])
-    assert compete(odds, i, j, 4, 4).tolist() == pytest.approx(slow_compete(odds, i, j), abs=1e-9)
+    expected = slow_compete(odds, i, j)
+    assert compete(odds, i, j, 4, 4).tolist() == pytest.approx(expected, abs=1e-9)
+    distinct, of_pair = np.unique(odds, return_inverse=True)
+    sums = _compete(distinct, of_pair.astype(np.uint32), i, j, (4, 4), np.empty(len(odds)))
+    by_pattern = [sum(p for p, o in zip(expected, odds, strict=True) if o == own) for own in distinct]
+    assert sums.tolist() == pytest.approx(by_pattern, abs=1e-9)
+
+
+@PATIENT
+@given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(1, 30), st.integers(1, 5))
+def test_patterns_are_the_distinct_states_in_order_however_pairs_are_cut(seed, pairs, fields, chunk):
+    generator = np.random.default_rng(seed)
+    counts, bands = generator.integers(2, 9, fields).tolist(), 8  # thirty such fields outgrow a word
+    levels = (generator.integers(-1, counts, (pairs, fields)) * generator.integers(0, 2)).astype(np.int8)
+    bands_a, bands_b = generator.integers(0, bands + 1, (2, pairs, fields)).astype(np.uint8)
+    expected = slow_patterns(levels, bands_a, bands_b, counts, bands)
+    whole = find_patterns(levels, bands_a, bands_b, counts, bands)
+    assert list(map(tuple, whole.states.tolist())) == sorted(set(expected))
+    assert list(map(tuple, whole.states[whole.of_pair].tolist())) == expected
+    parts = [
+        find_patterns(levels[s], bands_a[s], bands_b[s], counts, bands)
+        for s in (slice(n, n + chunk) for n in range(0, pairs, chunk))
+    ]
+    merged = merge_patterns(parts, fields)
+    assert np.array_equal(merged.states, whole.states) and np.array_equal(merged.of_pair, whole.of_pair)
 
 
 @PATIENT

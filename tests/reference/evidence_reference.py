@@ -69,3 +69,17 @@ def slow_isotonic(wrong, links):
         max(min(sum(wrong[s : e + 1]) / sum(links[s : e + 1]) for e in range(k, n)) for s in range(k + 1))
         for k in range(n)
     ]
+
+
+def slow_patterns(levels, bands_a, bands_b, level_counts, bands):
+    """Each pair's pattern as a tuple of states, field by field."""
+
+    def state(level, band_a, band_b, count):
+        if level == -1:
+            return 0
+        return level if level > 0 else count + band_a * (bands + 1) + band_b
+
+    return [
+        tuple(state(*field, count) for *field, count in zip(*pair, level_counts, strict=True))
+        for pair in zip(levels.tolist(), bands_a.tolist(), bands_b.tolist(), strict=True)
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import product
+from itertools import permutations, product
 
 MASK = (1 << 64) - 1
 
@@ -96,3 +96,38 @@ def slow_nearest(filters_a, filters_b, neighbours, measure):
         best = sorted(scored, key=lambda pair: (-pair[1] if measure == "dice" else pair[1], pair[0]))
         nearest.append(best[:neighbours])
     return nearest
+
+
+def slow_best_total(index_a, index_b, scores, possible):
+    """The highest total score of any one-to-one selection, by trying all of them (few records only)."""
+    best: dict[tuple[int, int], float] = {}
+    for i, j, score in zip(index_a, index_b, scores, strict=True):
+        if score >= possible:
+            best[int(i), int(j)] = float(score)
+    left, right = sorted({i for i, _ in best}), sorted({j for _, j in best})
+    if len(left) > len(right):
+        best, left, right = {(j, i): s for (i, j), s in best.items()}, right, left
+    chosen = (zip(left, some, strict=True) for some in permutations(right, len(left)))
+    return max((sum(best.get(pair, 0.0) for pair in pairs) for pairs in chosen), default=0.0)
+
+
+def slow_groups(pairs, merge_share, one_a_party):
+    """Greedy groups, by looking at all pairs seen so far for each new one."""
+    groups: list[set] = []
+    seen: list = []
+    for first, second in pairs:
+        for record in (first, second):
+            if not any(record in group for group in groups):
+                groups.append({record})
+        seen.append({first, second})
+        one, other = (next(group for group in groups if record in group) for record in (first, second))
+        between = sum(len(pair & one) == 1 and len(pair & other) == 1 for pair in seen)
+        shared = {party for party, _ in one} & {party for party, _ in other}
+        if (
+            one is not other
+            and between >= merge_share * len(one) * len(other)
+            and not (shared and one_a_party)
+        ):
+            groups.remove(other)
+            one |= other
+    return sorted(sorted(group) for group in groups if len(group) > 1)

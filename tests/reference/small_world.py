@@ -14,8 +14,14 @@ from linkage_core.audit.signatures import public_key_hex, signing_key_from_seed
 from linkage_core.custodian.encode_records import EncodedPart
 from linkage_core.custodian.source_format import SourceFormat
 from linkage_core.evaluation.synthetic_people import PeopleParameters, SyntheticPeople, generate_people
+from linkage_core.protocol.delivery_manifest import DeliveryManifest, open_manifest
 from linkage_core.protocol.encoded_records import EncodedRecords, concat_records
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, parse_protocol
+from linkage_core.protocol.transfer_keys import (
+    agreement_public_hex,
+    secret_at_custodian,
+    secret_at_linkage_unit,
+)
 from tasks.custodian.deliver import deliver_encodings
 from tasks.custodian.encode import EncodedDelivery, encode_identifiers
 from tasks.custodian.night_folder import NightFolder, night_folder
@@ -54,6 +60,13 @@ def public_key(custodian: str) -> str:
     return public_key_hex(signing_key_from_seed(key(f"signing {custodian}")))
 
 
+UNIT_PUBLIC_KEY = agreement_public_hex(key("encryption"))
+
+
+def transfer_public_key(custodian: str) -> str:
+    return agreement_public_hex(key(f"transfer {custodian}"))
+
+
 def make_site(
     folder: Path, custodian: str = "hospital", *, linkage: str = "linkage", **quality: object
 ) -> CustodianSite:
@@ -78,15 +91,20 @@ def make_site(
         linkage_key_file=unused,
         site_key_file=unused,
         signing_key_file=unused,
+        transfer_key_file=unused,
+        linkage_unit_public_key=UNIT_PUBLIC_KEY,
         warehouse_content_url_file=unused,
         source=source,
         quality=QualitySettings.model_validate(quality),
     )
     signing = signing_key_from_seed(key(f"signing {custodian}"))
-    return CustodianSite(settings, shipped_protocol(), key(linkage), key(f"site {custodian}"), signing)
+    transfer = secret_at_custodian(key(f"transfer {custodian}"), UNIT_PUBLIC_KEY)
+    return CustodianSite(
+        settings, shipped_protocol(), key(linkage), key(f"site {custodian}"), signing, transfer
+    )
 
 
-def make_unit(folder: Path, **changes: object) -> LinkageUnit:
+def make_unit(folder: Path, encryption: tuple[str, ...] = ("encryption",), **changes: object) -> LinkageUnit:
     """The linkage unit that knows both custodians' public keys and reads ``folder/exchange``."""
     entries: dict[str, object] = {
         "format": "nightlink-linkage-unit-1",
@@ -94,10 +112,16 @@ def make_unit(folder: Path, **changes: object) -> LinkageUnit:
         "exchange": folder / "exchange",
         "reports_folder": folder / "reports",
         "warehouse_url_file": folder / "unused",
+        "encryption_key_file": folder / "unused",
         "custodian_public_keys": {name: public_key(name) for name in CUSTODIANS},
+        "custodian_transfer_keys": {name: transfer_public_key(name) for name in CUSTODIANS},
     }
     settings = LinkageUnitSettings.model_validate({**entries, **changes})
-    return LinkageUnit(settings, shipped_protocol(), "postgresql://nowhere")
+    secrets = {
+        name: tuple(secret_at_linkage_unit(key(ours), theirs) for ours in encryption)
+        for name, theirs in settings.custodian_transfer_keys.items()
+    }
+    return LinkageUnit(settings, shipped_protocol(), "postgresql://nowhere", secrets)
 
 
 def raw_table(people: pa.Table) -> pa.Table:
@@ -140,6 +164,11 @@ class SmallWorld:
     sites: dict[str, CustodianSite]
     encoded: dict[str, EncodedDelivery]
     unit: LinkageUnit
+
+    def manifest(self, custodian: str) -> DeliveryManifest:
+        """That of the custodian's first delivery."""
+        data = (self.delivery(custodian) / "manifest.json").read_bytes()
+        return open_manifest(data, self.sites[custodian].signing_key.public_key())
 
     def delivery(self, custodian: str, sequence: int = 1) -> Path:
         return self.folder / "exchange" / custodian / NIGHT.isoformat() / f"{sequence:06d}"

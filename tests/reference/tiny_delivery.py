@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from linkage_core.protocol.delivery_manifest import DeliveryManifest, ExpectationCount, describe_part
+from linkage_core.protocol.delivery_manifest import DeliveryManifest, ExpectationCount, Sealing, describe_part
 from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates, FieldAggregate
 from linkage_core.protocol.encoded_records import PSEUDONYM_DTYPE, EncodedRecords
 from linkage_core.protocol.evidence_spec import evidence_of
@@ -41,7 +41,7 @@ def some_records(rows: int, seed: int = 7, protocol: LinkageProtocol | None = No
     draws = np.random.default_rng(seed)
     shape = (rows, len(spec.tokens))
     tokens = draws.integers(1, 2**64, shape, dtype=np.uint64) * (draws.random(shape) < 0.75)
-    filters = [draws.integers(0, 2**64, (rows, g.diffused_bits // 64), dtype=np.uint64) for g in spec.groups]
+    filters = [draws.integers(0, 2**64, (rows, g.sent_bits // 64), dtype=np.uint64) for g in spec.groups]
     evidence = EncodedEvidence(
         tokens.astype(np.uint64),
         tuple(filters),
@@ -94,8 +94,9 @@ def tiny_manifest(**changes: object) -> DeliveryManifest:
         "key_epoch": protocol.key_epoch,
         "key_check_value": "0123456789abcdef",
         "code_version": "0.1.0+g1234567",
+        "sealing": Sealing(transfer_key="00112233445566aa", linkage_unit_key="8899aabbccddee00"),
         "row_count": 3,
-        "parts": (describe_part("part-0000.parquet", 3, b"not hashed from a part, to stay the same"),),
+        "parts": (describe_part("part-0000.sealed", 3, b"not hashed from a part, to stay the same"),),
         "extracted": 5,
         "rejected": 2,
         "rejected_by_rule": {"R-BIRTH-DATE": 1, "R-NUL": 2},

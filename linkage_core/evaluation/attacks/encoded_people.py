@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,11 +28,14 @@ class EncodedPeople:
         Without columns for real vectors.
     reals : ndarray of float32, shape (n, dimensions)
         Without columns for bits.
+    filters : int
+        How many filters of one length ``packed`` holds side by side.
     """
 
     measure: Measure
     packed: npt.NDArray[np.uint64]
     reals: Floats
+    filters: int = 1
 
     def __repr__(self) -> str:
         return f"EncodedPeople({len(self)} records, {self.measure})"
@@ -41,12 +45,12 @@ class EncodedPeople:
 
     def take(self, rows: npt.NDArray[np.intp]) -> EncodedPeople:
         """Some rows, in the given order."""
-        return EncodedPeople(self.measure, self.packed[rows], self.reals[rows])
+        return EncodedPeople(self.measure, self.packed[rows], self.reals[rows], self.filters)
 
 
-def as_bits(packed: npt.NDArray[np.uint64], measure: Measure) -> EncodedPeople:
+def as_bits(packed: npt.NDArray[np.uint64], measure: Measure, filters: int = 1) -> EncodedPeople:
     """Filters as encoded people."""
-    return EncodedPeople(measure, packed, np.empty((len(packed), 0), np.float32))
+    return EncodedPeople(measure, packed, np.empty((len(packed), 0), np.float32), filters)
 
 
 def as_reals(reals: Floats) -> EncodedPeople:
@@ -97,15 +101,41 @@ def pair_scores(
 ) -> npt.NDArray[np.float64]:
     """Similarity of given pairs, higher for nearer: shape (m,); minus the number of differing bits for
     *hamming*, the same as in :func:`similarity_matrix` otherwise.
+
+    Of several filters, one that is empty on either side counts as far apart as strangers' are: a null says
+    nothing for a pair.
     """
     if left.measure == "euclidean":
         return _real_scores(left.reals, right.reals, index_left, index_right)
-    dice = dice_pairs(left.packed, right.packed, index_left, index_right)
     if left.measure == "dice":
-        return dice
-    totals = (np.bitwise_count(side.packed).sum(axis=1, dtype=np.int64) for side in (left, right))
-    bits_left, bits_right = totals
-    return np.asarray(np.round((bits_left[index_left] + bits_right[index_right]) * (dice - 1.0)))
+        return dice_pairs(left.packed, right.packed, index_left, index_right)
+    scores = np.zeros(len(index_left), np.float64)
+    width = left.packed.shape[1] // left.filters
+    for first in range(0, left.packed.shape[1], width):
+        part_left, part_right = (
+            np.ascontiguousarray(side.packed[:, first : first + width]) for side in (left, right)
+        )
+        scores += _hamming_scores(part_left, part_right, index_left, index_right, several=left.filters > 1)
+    return scores
+
+
+def _hamming_scores(
+    left: npt.NDArray[np.uint64],
+    right: npt.NDArray[np.uint64],
+    index_left: npt.NDArray[np.intp],
+    index_right: npt.NDArray[np.intp],
+    *,
+    several: bool,
+) -> npt.NDArray[np.float64]:
+    totals = [np.bitwise_count(side).sum(axis=1, dtype=np.int64) for side in (left, right)]
+    bits_left, bits_right = totals[0][index_left], totals[1][index_right]
+    dice = dice_pairs(left, right, index_left, index_right)
+    scores: npt.NDArray[np.float64] = np.round((bits_left + bits_right) * (dice - 1.0))
+    if several:
+        fills = [float(total[total > 0].mean()) / (64 * left.shape[1]) for total in totals if total.any()]
+        among_strangers = sum(fills) - 2 * math.prod(fills) if len(fills) == 2 else 0.0
+        scores[(bits_left == 0) | (bits_right == 0)] = -64 * left.shape[1] * among_strangers
+    return scores
 
 
 def _real_scores(

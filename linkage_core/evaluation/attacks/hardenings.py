@@ -1,12 +1,13 @@
 """The comparison menu: what has been proposed to harden a Bloom filter, and maps f: {0,1}^L -> R^n.
 
-Each takes people in clear and a key, and answers with their encodings. This is the menu of the attack table,
-not of a protocol: only diffusion is the custodian's own code (``linkage_core/custodian/diffusion.py``).
+Each takes people in clear and a key, and answers with their encodings. Whatever a protocol may name is done by the
+custodian's own code (``linkage_core/custodian/filter_hardening.py``); MinHash and the maps to real numbers are
+here for their figures alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -15,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from linkage_core.custodian.diffusion import diffuse, diffusion_table
-from linkage_core.custodian.key_derivation import derive_key
+from linkage_core.custodian.filter_hardening import apply_rule_90, balance, flip_bits, fold_halves
+from linkage_core.custodian.fourier_signs import fourier_signs
 from linkage_core.evaluation.attacks.encoded_people import (
     EncodedPeople,
     as_bits,
@@ -23,11 +25,23 @@ from linkage_core.evaluation.attacks.encoded_people import (
     pack_bits,
     unpack_bits,
 )
-from linkage_core.evaluation.attacks.known_people import KnownPeople, plain_filters, row_q_grams
+from linkage_core.evaluation.attacks.known_people import (
+    KnownPeople,
+    plain_filters,
+    row_q_grams,
+    salted_by_year,
+)
+from linkage_core.protocol.derived_keys import derive_key
 
 Filters = npt.NDArray[np.uint64]
 Encode = Callable[[KnownPeople, bytes], EncodedPeople]
-ROWS_PER_CHUNK = 4096
+
+PAIRS = (("given_name", "family_name"), ("given_name", "birth_date"), ("family_name", "birth_date"))
+PAIR_BITS, PAIR_BITS_PER_Q_GRAM, PAIR_FIELD_BITS = 512, 20, 200
+"""The deployed protocol's filters: a test holds them to it."""
+
+DIFFUSION = "Armknecht, Heng, Schnell 2023, doi:10.56553/popets-2023-0054"
+FOURIER = "Raginsky and Lazebnik 2009, after Rahimi and Recht 2007"
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,7 @@ class Hardening:
     name: str
     source: str
     encode: Encode
+    is_real: bool = False
 
 
 def plain(filter_bits: int = 1024, bits_per_q_gram: int = 20) -> Hardening:
@@ -61,9 +76,7 @@ def xor_folded(filter_bits: int = 1024, bits_per_q_gram: int = 20) -> Hardening:
     """XOR of the filter's two halves."""
 
     def encode(people: KnownPeople, key: bytes) -> EncodedPeople:
-        filters = plain_filters(people, key, filter_bits, bits_per_q_gram)
-        half = filters.shape[1] // 2
-        return as_bits(np.ascontiguousarray(filters[:, :half] ^ filters[:, half:]), "dice")
+        return as_bits(fold_halves(plain_filters(people, key, filter_bits, bits_per_q_gram)), "dice")
 
     return Hardening("XOR folding", "Schnell and Borgs 2016, working paper WP-GRLC-2016-03", encode)
 
@@ -72,8 +85,7 @@ def rule_90(filter_bits: int = 1024, bits_per_q_gram: int = 20) -> Hardening:
     """Every bit becomes the XOR of its two neighbours, on a ring."""
 
     def encode(people: KnownPeople, key: bytes) -> EncodedPeople:
-        bits = unpack_bits(plain_filters(people, key, filter_bits, bits_per_q_gram)) > 0
-        return as_bits(pack_bits(np.roll(bits, 1, axis=1) ^ np.roll(bits, -1, axis=1)), "dice")
+        return as_bits(apply_rule_90(plain_filters(people, key, filter_bits, bits_per_q_gram)), "dice")
 
     return Hardening("Rule 90", "Schnell and Borgs 2018, doi:10.1109/ICDMW.2018.00082", encode)
 
@@ -82,22 +94,29 @@ def balanced(filter_bits: int = 1024, bits_per_q_gram: int = 20) -> Hardening:
     """The filter and its complement, permuted under the key: every record has as many ones."""
 
     def encode(people: KnownPeople, key: bytes) -> EncodedPeople:
-        bits = unpack_bits(plain_filters(people, key, filter_bits, bits_per_q_gram)) > 0
-        order = keyed_stream(key, "balancing").permutation(2 * filter_bits)
-        return as_bits(pack_bits(np.concatenate([bits, ~bits], axis=1)[:, order]), "dice")
+        filters = plain_filters(people, key, filter_bits, bits_per_q_gram)
+        return as_bits(balance(filters, derive_key(key, ("hardening",))), "dice")
 
     return Hardening("balancing", "Schnell and Borgs 2016, doi:10.1109/ICDMW.2016.0038", encode)
 
 
-def flipped(rate: float, filter_bits: int = 1024, bits_per_q_gram: int = 20) -> Hardening:
-    """BLIP: every bit flips with probability ``rate``, independently, once for all time."""
+def flipped(flips: int, filter_bits: int = 1024, bits_per_q_gram: int = 20) -> Hardening:
+    """BLIP: every bit flips with a chance of ``flips`` in 256, always the same for the same filter."""
 
     def encode(people: KnownPeople, key: bytes) -> EncodedPeople:
-        bits = unpack_bits(plain_filters(people, key, filter_bits, bits_per_q_gram)) > 0
-        flips = keyed_stream(key, "flips").random(bits.shape, np.float32) < rate
-        return as_bits(pack_bits(bits ^ flips), "hamming")
+        filters = plain_filters(people, key, filter_bits, bits_per_q_gram)
+        return as_bits(flip_bits(filters, derive_key(key, ("hardening",)), flips), "hamming")
 
-    return Hardening(f"BLIP {rate:.2f}", "Alaggan 2012, doi:10.1007/978-3-642-33536-5_20", encode)
+    return Hardening(f"BLIP {flips / 256:.2f}", "Alaggan 2012, doi:10.1007/978-3-642-33536-5_20", encode)
+
+
+def salted(filter_bits: int = 1024, bits_per_q_gram: int = 20) -> Hardening:
+    """The Bloom filter with positions that depend on the year of birth too; people without one have none."""
+
+    def encode(people: KnownPeople, key: bytes) -> EncodedPeople:
+        return as_bits(plain_filters(salted_by_year(people), key, filter_bits, bits_per_q_gram), "dice")
+
+    return Hardening("salted by year of birth", "Niedermeyer 2014, doi:10.29012/jpc.v6i2.640", encode)
 
 
 def diffused(
@@ -118,23 +137,50 @@ def diffused(
 
     spent = f"bits per field, {sum(field_bits.values())} in all" if field_bits else f"k={bits_per_q_gram}"
     name = f"diffusion {spent}, t={terms}, M={diffused_bits}"
-    return Hardening(name, "Armknecht, Heng, Schnell 2023, doi:10.56553/popets-2023-0054", encode)
+    return Hardening(name, DIFFUSION, encode)
 
 
-def pair_filters(terms: int, diffused_bits: int = 2048, filter_bits: int = 512) -> Hardening:
-    """Three diffused filters, over the pairs of given name, family name and date of birth, side by side."""
-    pairs = (("given_name", "family_name"), ("given_name", "birth_date"), ("family_name", "birth_date"))
+def pair_filters(terms: int, pairs: Sequence[tuple[str, str]] = PAIRS) -> Hardening:
+    """The deployed protocol's diffused filters over pairs of given name, family name and date of birth, side by
+    side, or some of them; with ``terms`` = 1 as they are before diffusion.
+    """
 
+    def protect(filters: Filters, key: bytes) -> Filters:
+        if terms == 1:
+            return filters
+        return diffuse(filters, diffusion_table(derive_key(key, ("hardening",)), PAIR_BITS, 2048, terms))
+
+    who = "three pair filters jointly" if len(pairs) == len(PAIRS) else "+".join(*pairs)
+    name = f"{who}, plain" if terms == 1 else f"{who}, diffusion t={terms}"
+    return _paired(name, DIFFUSION, pairs, protect)
+
+
+def pair_fourier_signs(bandwidth: int) -> Hardening:
+    """The three pair filters with signs of Fourier features in place of diffusion."""
+
+    def protect(filters: Filters, key: bytes) -> Filters:
+        return fourier_signs(filters, derive_key(key, ("hardening",)), 2048, bandwidth)
+
+    return _paired(
+        f"three pair filters jointly, Fourier signs, bandwidth {bandwidth}", FOURIER, PAIRS, protect
+    )
+
+
+def _paired(
+    name: str, source: str, pairs: Sequence[tuple[str, str]], protect: Callable[[Filters, bytes], Filters]
+) -> Hardening:
     def encode(people: KnownPeople, key: bytes) -> EncodedPeople:
         filters = []
         for pair in pairs:
-            pair_key = derive_key(key, ("pair", *pair))
-            encoded = diffused(terms, diffused_bits, filter_bits).encode(people.only(pair), pair_key)
-            filters.append(encoded.packed)
-        return as_bits(np.concatenate(filters, axis=1), "hamming")
+            pair_key, some = derive_key(key, ("pair", *pair)), people.only(pair)
+            budget = dict.fromkeys(pair, PAIR_FIELD_BITS)
+            plain_ones = plain_filters(some, pair_key, PAIR_BITS, PAIR_BITS_PER_Q_GRAM, budget)
+            for known in some.fields:
+                plain_ones[known.value_of_row < 0] = 0
+            filters.append(protect(plain_ones, pair_key))
+        return as_bits(np.concatenate(filters, axis=1), "hamming", len(pairs))
 
-    source = "Armknecht, Heng, Schnell 2023, doi:10.56553/popets-2023-0054"
-    return Hardening(f"three pair filters jointly, t={terms}, M={diffused_bits}", source, encode)
+    return Hardening(name, source, encode)
 
 
 def tabulation_min_hash(hashes: int = 2048) -> Hardening:
@@ -150,32 +196,14 @@ def tabulation_min_hash(hashes: int = 2048) -> Hardening:
     return Hardening("tabulation MinHash", "Smith 2017, doi:10.1016/j.jisa.2017.01.002", encode)
 
 
-def fourier_signs(
-    bandwidth: float, features: int = 2048, filter_bits: int = 1024, bits_per_q_gram: int = 20
-) -> Hardening:
-    """Signs of keyed random Fourier features: a map that truncates distance.
-
-    Bit ``m`` is the sign of cos(w_m x + b_m) with x the bits as -1 and 1 and w_m normal with variance
-    ``bandwidth / filter_bits``: filters that differ in a share p of their bits have kernel value
-    exp(-2 bandwidth p), so that near pairs keep their order and all others saturate. A bandwidth equal to
-    the terms t of a diffusion truncates alike, since (1 - 2p)^t is about exp(-2tp).
-    """
+def signed_fourier(bandwidth: int, filter_bits: int = 1024, bits_per_q_gram: int = 20) -> Hardening:
+    """Signs of keyed random Fourier features: a map that truncates distance."""
 
     def encode(people: KnownPeople, key: bytes) -> EncodedPeople:
         filters = plain_filters(people, key, filter_bits, bits_per_q_gram)
-        stream = keyed_stream(key, "fourier")
-        scale = np.float32(np.sqrt(bandwidth / filter_bits))
-        weights = scale * stream.standard_normal((filter_bits, features), np.float32)
-        shifts = np.float32(2 * np.pi) * stream.random(features, np.float32)
-        bits = np.empty((len(filters), features), np.bool_)
-        for start in range(0, len(filters), ROWS_PER_CHUNK):
-            rows = slice(start, start + ROWS_PER_CHUNK)
-            signs = 2 * unpack_bits(filters[rows]) - 1
-            bits[rows] = np.cos(signs @ weights + shifts) > 0
-        return as_bits(pack_bits(bits), "hamming")
+        return as_bits(fourier_signs(filters, derive_key(key, ("hardening",)), 2048, bandwidth), "hamming")
 
-    source = "Raginsky and Lazebnik 2009, after Rahimi and Recht 2007"
-    return Hardening(f"Fourier signs, bandwidth {bandwidth:g} (truncates distance)", source, encode)
+    return Hardening(f"Fourier signs, bandwidth {bandwidth} (truncates distance)", FOURIER, encode)
 
 
 def random_projection(dimensions: int = 512, filter_bits: int = 1024, bits_per_q_gram: int = 20) -> Hardening:
@@ -188,7 +216,8 @@ def random_projection(dimensions: int = 512, filter_bits: int = 1024, bits_per_q
         return as_reals(unpack_bits(filters) @ weights)
 
     source = "Johnson and Lindenstrauss 1984, doi:10.1090/conm/026/737400"
-    return Hardening(f"random projection to R^{dimensions} (preserves distance, roughly)", source, encode)
+    name = f"random projection to R^{dimensions} (preserves distance, roughly)"
+    return Hardening(name, source, encode, is_real=True)
 
 
 def rotation(filter_bits: int = 1024, bits_per_q_gram: int = 20) -> Hardening:
@@ -200,7 +229,7 @@ def rotation(filter_bits: int = 1024, bits_per_q_gram: int = 20) -> Hardening:
         return as_reals(unpack_bits(filters) @ np.linalg.qr(gaussian)[0].astype(np.float32))
 
     source = "Chen and Liu 2005, doi:10.1109/ICDM.2005.121"
-    return Hardening(f"rotation of R^{filter_bits} (preserves distance)", source, encode)
+    return Hardening(f"rotation of R^{filter_bits} (preserves distance)", source, encode, is_real=True)
 
 
 def keyed_stream(key: bytes, purpose: str) -> np.random.Generator:

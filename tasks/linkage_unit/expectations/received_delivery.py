@@ -44,7 +44,7 @@ def _describe(records: EncodedRecords, protocol: LinkageProtocol) -> pd.DataFram
     }
     for group, filters in zip(protocol.evidence.filters, records.evidence.group_filters, strict=True):
         bits = count_bits(filters)
-        fill = np.where(bits > 0, bits / group.diffused_bits, np.nan)
+        fill = np.where(bits > 0, bits / group.sent_bits, np.nan)
         # An expectation passes over missing values; a column of nothing else has nothing to judge.
         columns[f"fill_{group.name}"] = fill
     return pd.DataFrame(columns)

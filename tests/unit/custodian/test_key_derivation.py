@@ -5,8 +5,9 @@ import hashlib
 import pytest
 
 from linkage_core.custodian.encode_records import RecordEncoder
-from linkage_core.custodian.key_derivation import CustodianKeys, derive_custodian_keys, derive_key
+from linkage_core.custodian.key_derivation import CustodianKeys, derive_custodian_keys
 from linkage_core.errors import NightlinkError
+from linkage_core.protocol.derived_keys import derive_key
 from tests.golden.make_encoder_vectors import LINKAGE_KEY, PROTOCOL, SITE_KEY
 from tests.reference.slow_encoder import hkdf_sha256
 

@@ -54,7 +54,7 @@ def test_equal_records_are_linked_and_strangers_are_not(sides):
     assert figures.candidate_recall == 1.0 and figures.ap > 0.999
     assert figures.output_precision > 0.99 and figures.output_recall > 0.99
     assert figures.expected_matches == pytest.approx(200, rel=0.05)
-    assert set(figures.seconds) == {"normalise", "encode", "block", "compare", "model", "resolve"}
+    assert set(figures.seconds) == {"normalise", "encode", "block", "score", "resolve"}
 
 
 def test_neither_the_key_nor_the_order_of_columns_changes_a_figure(sides):

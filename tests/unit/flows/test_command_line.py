@@ -159,25 +159,62 @@ def test_a_commands_help_imports_neither_prefect_nor_great_expectations(name: st
     assert outcome.stderr.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("role", ["linkage", "site", "signing"])
+@pytest.mark.parametrize(
+    ("party", "role", "file_role", "printed_lines"),
+    [
+        ("custodian", "linkage", "linkage", 0),
+        ("custodian", "site", "site", 0),
+        ("custodian", "signing", "signing", 1),
+        ("custodian", "transfer", "transfer", 2),
+        ("linkage-unit", "encryption", "linkage_unit_encryption", 2),
+        ("linkage-unit", "tokens", "linkage_unit_tokens", 0),
+        ("linkage-unit", "linkage_unit_signing", "linkage_unit_signing", 1),
+    ],
+)
 def test_a_key_is_made_once_for_its_owner_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], role: str
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    party: str,
+    role: str,
+    file_role: str,
+    printed_lines: int,
 ) -> None:
     path = tmp_path / "x.key"
-    assert _exit_code("custodian", "keygen", "--role", role, "--out", str(path)) == 0
+    assert _exit_code(party, "keygen", "--role", role, "--out", str(path)) == 0
     printed, text = capsys.readouterr().out, path.read_text()
     assert path.stat().st_mode & 0o777 == 0o600
-    assert f'role = "{role}"' in text
-    assert printed.startswith("public key: ") if role == "signing" else printed == ""
+    assert f'role = "{file_role}"' in text
+    assert len(printed.splitlines()) == printed_lines
+    assert printed.startswith("public key: ") or not printed
     assert not any(line.split('"')[1] in printed for line in text.splitlines() if line.startswith("key "))
-    assert _exit_code("custodian", "keygen", "--role", role, "--out", str(path)) == 1
+    assert _exit_code(party, "keygen", "--role", role, "--out", str(path)) == 1
     assert "E-KEY-FILE" in capsys.readouterr().err and path.read_text() == text
 
 
-def test_a_key_of_an_unknown_role_leaves_no_file_behind(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_key_is_made_for_its_epoch(tmp_path: Path) -> None:
+    path = tmp_path / "x.key"
+    command = ["custodian", "keygen", "--role", "linkage", "--out", str(path)]
+    assert _exit_code(*command, "--epoch", "no epoch") == 1
+    assert _exit_code(*command, "--epoch", "2027") == 0
+    assert 'epoch = "2027"' in path.read_text()
+    other = ["custodian", "keygen", "--role", "signing", "--out", str(tmp_path / "y.key")]
+    assert _exit_code(*other, "--epoch", "2027") == 2
+    assert not (tmp_path / "y.key").exists()
+
+
+@pytest.mark.parametrize(
+    ("party", "role"),
+    [
+        ("custodian", "master"),
+        ("custodian", "linkage_unit_encryption"),
+        ("linkage-unit", "linkage"),
+        ("linkage-unit", "transfer"),
+    ],
+)
+def test_a_key_of_an_unknown_or_anothers_role_leaves_no_file_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], party: str, role: str
 ) -> None:
     path = tmp_path / "x.key"
-    assert _exit_code("custodian", "keygen", "--role", "master", "--out", str(path)) == 1
+    assert _exit_code(party, "keygen", "--role", role, "--out", str(path)) == 1
     assert "E-KEY-FILE" in capsys.readouterr().err
     assert not path.exists()

@@ -213,7 +213,7 @@ def test_yesterdays_output_stays_when_writing_fails(folder: Path, monkeypatch: p
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tasks.custodian.output_files.os.fsync", full)
+    monkeypatch.setattr("tasks.protocol.output_files.os.fsync", full)
     assert _encode(folder) == 1
     assert (folder / "out.json").read_text() == "yesterday's"
     assert not list(folder.glob(".*partial"))

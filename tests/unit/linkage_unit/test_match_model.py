@@ -23,10 +23,12 @@ from linkage_core.linkage_unit.match_model import (
     _cap_rate,
     compete,
     fit_match_model,
+    fit_patterns,
     household_start,
     random_rates,
     start_rates,
 )
+from linkage_core.linkage_unit.pair_patterns import PairPatterns, states_of_field
 from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates, FieldAggregate
 from linkage_core.protocol.evidence_spec import EvidenceSpec
 from linkage_core.protocol.linkage_protocol import FilterGroup
@@ -159,6 +161,16 @@ def test_vectors_of_another_protocol_are_refused():
             SPEC,
             (other, other),
         )
+
+
+def test_patterns_of_other_pairs_or_fields_are_refused():
+    none, both = np.empty(0, np.intp), (aggregates(1), aggregates(1))
+    for states, of_pair in ((np.empty((0, 4), np.uint8), 0), (np.zeros((1, 5), np.uint8), 1)):
+        patterns = PairPatterns(states, np.zeros(of_pair, np.uint32))
+        with pytest.raises(NightlinkError, match="E-KERNEL-INPUT.*patterns of"):
+            fit_patterns(patterns, none, none, (1, 1), SPEC, both)
+    with pytest.raises(NightlinkError, match="E-KERNEL-INPUT.*15 bands"):
+        states_of_field(8, 15)
 
 
 def test_pairs_out_of_range_are_refused():

@@ -38,7 +38,7 @@ SEALED = seal_manifest(tiny_manifest(), SIGNING_KEY)
 
 def sealed_text(body: bytes) -> bytes:
     """Any bytes at all, signed by the right key: what a malicious custodian could send."""
-    signature = SIGNING_KEY.sign(b"nightlink-delivery-1\0" + body).hex().encode()
+    signature = SIGNING_KEY.sign(b"nightlink-delivery-2\0" + body).hex().encode()
     return b'{"manifest":' + body + b',"signature":"' + signature + b'"}'
 
 
@@ -145,7 +145,7 @@ GOOD_BODY = json.loads(canonical_manifest(tiny_manifest()))
 @pytest.mark.parametrize(
     ("entry", "value"),
     [
-        ("format", "nightlink-delivery-2"),
+        ("format", "nightlink-delivery-1"),
         ("project", "a/b"),
         ("project", ".."),
         ("run_id", "x" * 101),
@@ -243,7 +243,7 @@ def test_the_expected_delivery_is_accepted() -> None:
             "E-PROTOCOL-MISMATCH",
             "found protocol_version 2 in the delivery of hospital",
         ),
-        ({"key_epoch": "2025"}, "E-PROTOCOL-MISMATCH", "found key_epoch 2025 in the delivery of hospital"),
+        ({"key_epoch": "2025"}, "E-KEY-EPOCH", "found the delivery of hospital under the epoch 2025"),
     ],
 )
 def test_a_foreign_delivery_is_refused(changes: dict[str, object], code: str, phrase: str) -> None:
@@ -285,17 +285,17 @@ def test_two_epochs_are_refused() -> None:
 
 
 def test_a_part_must_have_its_size_and_digest() -> None:
-    entry = describe_part("part-0000.parquet", 3, b"some bytes")
+    entry = describe_part("part-0000.sealed", 3, b"some bytes")
     check_part(entry, b"some bytes")
     with pytest.raises(
-        NightlinkError, match="E-DLV-DIGEST: found part part-0000.parquet with another SHA-256"
+        NightlinkError, match="E-DLV-DIGEST: found part part-0000.sealed with another SHA-256"
     ):
         check_part(entry, b"some bytez")
-    with pytest.raises(NightlinkError, match="E-DLV-DIGEST: found 9 bytes in part part-0000.parquet"):
+    with pytest.raises(NightlinkError, match="E-DLV-DIGEST: found 9 bytes in part part-0000.sealed"):
         check_part(entry, b"some byte")
 
 
-@pytest.mark.parametrize("name", ["a", "part-0000.parquet", "...", "-x", "A" * 100, "0.1_2"])
+@pytest.mark.parametrize("name", ["a", "part-0000.sealed", "...", "-x", "A" * 100, "0.1_2"])
 def test_safe_names(name: str) -> None:
     assert is_safe_name(name)
 

@@ -5,7 +5,18 @@ import hashlib
 import pytest
 
 from linkage_core.errors import NightlinkError
-from linkage_core.protocol.key_files import KEY_ROLES, KeyRole, check_key, format_key_file, parse_key_file
+from linkage_core.protocol.key_files import (
+    CUSTODIAN_ROLES,
+    KEY_ROLES,
+    LINKAGE_UNIT_ROLES,
+    KeyRole,
+    check_key,
+    format_key_file,
+    own_role,
+    parse_key_file,
+    refuse_foreign_key,
+    role_in,
+)
 
 KEY = hashlib.sha256(b"a key").digest()
 
@@ -17,6 +28,74 @@ def key_file(digits: str, role: str = "linkage") -> str:
 @pytest.mark.parametrize("role", KEY_ROLES)
 def test_a_key_file_reads_back(role: KeyRole) -> None:
     assert parse_key_file(format_key_file(role, KEY), role) == KEY
+
+
+def test_a_key_file_of_an_epoch_serves_that_epoch() -> None:
+    text = format_key_file("linkage", KEY, epoch="2026-b")
+    assert parse_key_file(text, "linkage", epoch="2026-b") == parse_key_file(text, "linkage") == KEY
+    assert parse_key_file(format_key_file("linkage", KEY), "linkage", epoch="2027") == KEY
+    with pytest.raises(NightlinkError, match="E-KEY-EPOCH: found a linkage key of the epoch 2026-b"):
+        parse_key_file(text, "linkage", epoch="2027")
+
+
+@pytest.mark.parametrize("epoch", ["", "-x", "a b", "x" * 41, 'y"'])
+def test_an_epoch_that_is_no_name_is_not_written(epoch: str) -> None:
+    with pytest.raises(NightlinkError, match="E-KEY-FILE: found an epoch of another form"):
+        format_key_file("linkage", KEY, epoch=epoch)
+
+
+@pytest.mark.parametrize("epoch", [f'"{KEY.hex()}"', "7", "[]"])
+def test_a_key_pasted_as_its_epoch_is_not_repeated(epoch: str) -> None:
+    with pytest.raises(NightlinkError) as caught:
+        parse_key_file(key_file(KEY.hex()) + f"epoch = {epoch}\n", "linkage", epoch="2026")
+    assert caught.value.code == "E-KEY-EPOCH"
+    assert KEY.hex()[:8] not in str(caught.value)
+
+
+def test_the_roles_of_the_two_sides_are_all_roles_and_none_is_of_both() -> None:
+    assert sorted(CUSTODIAN_ROLES + LINKAGE_UNIT_ROLES) == sorted(KEY_ROLES)
+
+
+@pytest.mark.parametrize("asked", KEY_ROLES)
+@pytest.mark.parametrize("found", KEY_ROLES)
+def test_a_key_of_another_role_is_refused_and_one_of_another_party_with_a_code_of_its_own(
+    asked: KeyRole, found: KeyRole
+) -> None:
+    text = format_key_file(found, KEY)
+    if asked == found:
+        assert parse_key_file(text, asked) == KEY
+        return
+    with pytest.raises(NightlinkError) as caught:
+        parse_key_file(text, asked)
+    same_party = (asked in CUSTODIAN_ROLES) == (found in CUSTODIAN_ROLES)
+    assert caught.value.code == ("E-KEY-FILE" if same_party else "E-ZONE")
+    assert found in str(caught.value) and KEY.hex()[:8] not in str(caught.value)
+
+
+@pytest.mark.parametrize("role", CUSTODIAN_ROLES)
+def test_a_key_file_is_known_also_when_it_is_not_well_formed(role: KeyRole) -> None:
+    text = format_key_file(role, KEY)
+    for spoiled in (
+        text,
+        text[:-20],
+        text + "surplus",
+        "\ufeff" + text,
+        text.replace(" = ", "="),
+        f"# x\n{text}",
+    ):
+        with pytest.raises(NightlinkError, match="E-ZONE"):
+            refuse_foreign_key(spoiled, LINKAGE_UNIT_ROLES)
+        refuse_foreign_key(spoiled, CUSTODIAN_ROLES)
+    assert role_in("postgresql://role:secret@host/db") is None
+    assert role_in('role = "linkage"') is None
+    assert role_in(key_file(KEY.hex(), "master")) is None
+
+
+def test_a_party_makes_keys_of_its_own_roles_only() -> None:
+    assert own_role("site", CUSTODIAN_ROLES) == "site"
+    for role, words in (("linkage_unit_signing", "of another party"), ("master", "an unknown role")):
+        with pytest.raises(NightlinkError, match=f"E-KEY-FILE: found .*{words}"):
+            own_role(role, CUSTODIAN_ROLES)
 
 
 @pytest.mark.parametrize(

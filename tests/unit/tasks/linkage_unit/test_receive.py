@@ -13,7 +13,15 @@ import pytest
 
 from linkage_core.custodian.encode_records import EncodedPart
 from linkage_core.errors import NightlinkError
-from linkage_core.protocol.delivery_manifest import open_manifest, seal_manifest
+from linkage_core.protocol.delivery_manifest import (
+    PartEntry,
+    describe_part,
+    seal_header,
+    seal_manifest,
+)
+from linkage_core.protocol.sealed_parts import seal_part
+from linkage_core.protocol.transfer_keys import agreement_public_hex, secret_at_custodian
+from linkage_core.protocol.wire_format import write_part
 from tasks.custodian.deliver import already_delivered, deliver_encodings
 from tasks.custodian.encode import aggregates_of
 from tasks.custodian.night_folder import night_folder
@@ -25,11 +33,13 @@ from tests.reference.small_world import (
     encode_people,
     encoded_records,
     few_people,
+    key,
     make_site,
     make_unit,
     public_key,
     raw_table,
     shipped_protocol,
+    transfer_public_key,
 )
 from tests.reference.tiny_delivery import same_records
 
@@ -56,7 +66,7 @@ def test_what_was_delivered_is_received(delivered_world: SmallWorld) -> None:
 
 @pytest.mark.parametrize("custodian", ["hospital", "pharmacy"])
 def test_every_altered_byte_of_a_part_is_refused(world: SmallWorld, custodian: str) -> None:
-    part = world.delivery(custodian) / "part-0000.parquet"
+    part = world.delivery(custodian) / "part-0000.sealed"
     data = part.read_bytes()
     for position in (0, 4, len(data) // 2, len(data) - 5, len(data) - 1):
         part.write_bytes(data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :])
@@ -82,15 +92,49 @@ def _swap_deliveries(world: SmallWorld) -> None:
     (world.folder / "x").rename(second)
 
 
-def _resign(world: SmallWorld, **changes: object) -> None:
+def _resign(world: SmallWorld, custodian: str = "hospital", /, **changes: object) -> None:
     """A manifest changed by its own custodian, properly signed: only its content is wrong."""
-    path, key = world.delivery("hospital") / "manifest.json", world.sites["hospital"].signing_key
-    manifest = open_manifest(path.read_bytes(), key.public_key())
-    path.write_bytes(seal_manifest(manifest.model_copy(update=changes), key))
+    path, key = world.delivery(custodian) / "manifest.json", world.sites[custodian].signing_key
+    path.write_bytes(seal_manifest(world.manifest(custodian).model_copy(update=changes), key))
 
 
 def _replay_as_next(world: SmallWorld) -> None:
     shutil.copytree(world.delivery("hospital"), world.delivery("hospital", 2))
+
+
+def _swap_parts(world: SmallWorld) -> None:
+    """Each custodian's manifest over the other's part, properly signed: digests agree, seals do not."""
+    parts = {name: world.delivery(name) / "part-0000.sealed" for name in ("hospital", "pharmacy")}
+    data = {name: path.read_bytes() for name, path in parts.items()}
+    for name, other in (("hospital", "pharmacy"), ("pharmacy", "hospital")):
+        parts[name].write_bytes(data[other])
+        _resign(world, name, parts=(_described(world, name, data[other]),))
+
+
+def _described(world: SmallWorld, custodian: str, data: bytes) -> PartEntry:
+    return describe_part("part-0000.sealed", world.encoded[custodian].rows, data)
+
+
+def _seal_anew(
+    world: SmallWorld, *, header: dict[str, object] | None = None, cut: int = 0, plain: bool = False
+) -> None:
+    """The hospital's part sealed in another place, cut, or not sealed at all; properly signed."""
+    path, site = world.delivery("hospital") / "part-0000.sealed", world.sites["hospital"]
+    manifest = world.manifest("hospital")
+    data = write_part(encoded_records(world.encoded["hospital"]), site.protocol)
+    if not plain:
+        place = replace(seal_header(manifest), **(header or {}))
+        data = seal_part(data, path.name, place, site.transfer_secret)
+    data = data[: len(data) - cut]
+    path.write_bytes(data)
+    _resign(world, parts=(_described(world, "hospital", data),))
+
+
+def _rename_part(world: SmallWorld) -> None:
+    path = world.delivery("hospital") / "part-0000.sealed"
+    path.rename(path.with_name("part-0001.sealed"))
+    [entry] = world.manifest("hospital").parts
+    _resign(world, parts=(entry.model_copy(update={"name": "part-0001.sealed"}),))
 
 
 def _move_to_night(world: SmallWorld) -> None:
@@ -100,8 +144,8 @@ def _move_to_night(world: SmallWorld) -> None:
 
 
 SPOILED: dict[str, tuple[Callable[[SmallWorld], object], str]] = {
-    "part missing": (lambda w: (w.delivery("hospital") / "part-0000.parquet").unlink(), "E-DLV-DIGEST"),
-    "part cut": (lambda w: _append(w.delivery("hospital") / "part-0000.parquet"), "E-DLV-DIGEST"),
+    "part missing": (lambda w: (w.delivery("hospital") / "part-0000.sealed").unlink(), "E-DLV-DIGEST"),
+    "part cut": (lambda w: _append(w.delivery("hospital") / "part-0000.sealed"), "E-DLV-DIGEST"),
     "manifest with a line feed": (
         lambda w: _append(w.delivery("hospital") / "manifest.json"),
         "E-DLV-MANIFEST",
@@ -120,7 +164,26 @@ SPOILED: dict[str, tuple[Callable[[SmallWorld], object], str]] = {
     "another number": (lambda w: _resign(w, sequence=2), "E-DLV-FOREIGN"),
     "another protocol": (lambda w: _resign(w, protocol_fingerprint="0" * 64), "E-PROTOCOL-MISMATCH"),
     "another protocol version": (lambda w: _resign(w, protocol_version=2), "E-PROTOCOL-MISMATCH"),
-    "another key epoch": (lambda w: _resign(w, key_epoch="2027"), "E-PROTOCOL-MISMATCH"),
+    "another key epoch": (lambda w: _resign(w, key_epoch="2027"), "E-KEY-EPOCH"),
+    "parts swapped between the custodians": (_swap_parts, "E-DLV-SEAL"),
+    "a part under another name": (_rename_part, "E-DLV-SEAL"),
+    "a part of another delivery": (lambda w: _seal_anew(w, header={"sequence": 2}), "E-DLV-SEAL"),
+    "a part of another night": (lambda w: _seal_anew(w, header={"run_id": "2026-11-21"}), "E-DLV-SEAL"),
+    "a part of another epoch": (lambda w: _seal_anew(w, header={"key_epoch": "2027"}), "E-DLV-SEAL"),
+    "a part cut before it was signed": (lambda w: _seal_anew(w, cut=1), "E-DLV-SEAL"),
+    "a part that is not sealed": (lambda w: _seal_anew(w, plain=True), "E-DLV-SEAL"),
+    "a seal with another transfer key": (
+        lambda w: _resign(
+            w, sealing=w.manifest("hospital").sealing.model_copy(update={"transfer_key": "0" * 16})
+        ),
+        "E-DLV-KEYS",
+    ),
+    "a seal to another linkage unit": (
+        lambda w: _resign(
+            w, sealing=w.manifest("hospital").sealing.model_copy(update={"linkage_unit_key": "0" * 16})
+        ),
+        "E-DLV-KEYS",
+    ),
     "another key": (lambda w: _resign(w, key_check_value="0" * 16), "E-KEY-MISMATCH"),
 }
 
@@ -141,6 +204,63 @@ def test_another_nights_delivery_is_missing_not_borrowed(world: SmallWorld) -> N
 def test_an_unknown_signer_is_refused(world: SmallWorld) -> None:
     keys = {"hospital": public_key("stranger"), "pharmacy": public_key("pharmacy")}
     assert _code(world, custodian_public_keys=keys) == "E-DLV-SIGNATURE"
+
+
+def test_another_linkage_unit_cannot_open_a_delivery(
+    world: SmallWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the signers' and the transfer keys' public halves, and a key of its own."""
+    other = make_unit(world.folder, encryption=("another unit's",))
+    with pytest.raises(NightlinkError, match="E-DLV-KEYS: found the delivery of hospital sealed between"):
+        receive_deliveries(NIGHT, other)
+    monkeypatch.setattr(receive, "check_sealing", lambda *_: None)  # one that does not care
+    with pytest.raises(
+        NightlinkError, match=r"E-DLV-SEAL: found part part-0000\.sealed of hospital's delivery 1"
+    ):
+        receive_deliveries(NIGHT, other)
+
+
+def test_a_custodian_with_another_transfer_key_is_refused_before_a_part_is_read(
+    world: SmallWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receive, "_read_parts", lambda *_: pytest.fail("a part was read"))
+    keys = {name: transfer_public_key("stranger") for name in ("hospital", "pharmacy")}
+    assert _code(world, custodian_transfer_keys=keys) == "E-DLV-KEYS"
+
+
+def test_a_delivery_sealed_to_a_retired_key_opens_while_the_unit_keeps_that_key(world: SmallWorld) -> None:
+    unit = make_unit(world.folder, encryption=("tomorrow's", "encryption"))
+    first, second = receive_deliveries(NIGHT, unit)
+    assert len(first.records) and len(second.records)
+
+
+def test_a_custodian_delivers_again_when_the_linkage_unit_has_a_new_key(world: SmallWorld) -> None:
+    site = world.sites["hospital"]
+    site = replace(site, settings=site.settings.model_copy(update={"exchange": world.folder / "exchange"}))
+    assert already_delivered(NIGHT, site)
+    renewed = secret_at_custodian(key("transfer hospital"), agreement_public_hex(key("tomorrow's")))
+    assert not already_delivered(NIGHT, replace(site, transfer_secret=renewed))
+
+
+def _windows(data: bytes) -> list[bytes]:
+    return [data[i : i + 8] for i in range(len(data) - 7)]
+
+
+def test_two_sites_files_share_no_token_without_the_linkage_units_key(world: SmallWorld) -> None:
+    """No 8 bytes of one sealed file are in the other or come twice, and no token lies readable in either."""
+    sealed = {n: (world.delivery(n) / "part-0000.sealed").read_bytes() for n in ("hospital", "pharmacy")}
+    windows = {name: _windows(data) for name, data in sealed.items()}
+    for seen in windows.values():
+        assert len(set(seen)) == len(seen)
+    assert not set(windows["hospital"]) & set(windows["pharmacy"])
+    tokens = [encoded_records(world.encoded[name]).evidence.tokens for name in sealed]
+    everywhere = set(windows["hospital"]) | set(windows["pharmacy"])
+    values = {value.tobytes() for side in tokens for value in side.astype("<u8").ravel() if value}
+    assert not values & everywhere
+    # The positive control: within the seals both sites have many tokens in common, and tokens that come twice.
+    first, second = ({int(value) for value in side.ravel()} - {0} for side in tokens)
+    assert len(first & second) > 500
+    assert sum(int(np.count_nonzero(side)) for side in tokens) > len(first) + len(second) + 500
 
 
 def test_more_rows_than_the_settings_allow_are_refused_before_a_part_is_read(
@@ -201,7 +321,7 @@ def test_a_custodian_delivers_again_only_what_is_not_usable(world: SmallWorld) -
     assert not already_delivered(NIGHT, replace(site, linkage_key=bytes(range(32))))
     changed = shipped_protocol().model_copy(update={"version": 2})
     assert not already_delivered(NIGHT, replace(site, protocol=changed))
-    part = world.delivery("hospital") / "part-0000.parquet"
+    part = world.delivery("hospital") / "part-0000.sealed"
     part.write_bytes(part.read_bytes()[:-1])
     assert not already_delivered(NIGHT, site)
 

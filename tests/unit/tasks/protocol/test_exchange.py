@@ -27,7 +27,7 @@ NIGHT = "2026-11-22"
 
 def _deliver(exchange: Path, sequence: int, *, finished: bool = True, run_id: str = NIGHT) -> DeliveryFolder:
     folder = open_delivery(exchange, "hospital", run_id, sequence)
-    write_file(folder, "part-0000.parquet", b"part")
+    write_file(folder, "part-0000.sealed", b"part")
     if finished:
         write_file(folder, MANIFEST_NAME, b"manifest")
     return folder
@@ -99,9 +99,9 @@ def test_modes_let_the_group_read_and_nobody_else(tmp_path: Path) -> None:
 
 def test_a_file_is_read_up_to_its_size_and_not_beyond(tmp_path: Path) -> None:
     folder = _deliver(tmp_path, 1)
-    assert read_file(folder, "part-0000.parquet", 4) == b"part"
+    assert read_file(folder, "part-0000.sealed", 4) == b"part"
     with pytest.raises(NightlinkError, match="E-DLV-DIGEST.*4 bytes"):
-        read_file(folder, "part-0000.parquet", 3)
+        read_file(folder, "part-0000.sealed", 3)
 
 
 def _as_symlink(path: Path) -> None:
@@ -134,9 +134,9 @@ NO_PLAIN_FILES = {
 @pytest.mark.parametrize("kind", NO_PLAIN_FILES)
 def test_what_is_no_plain_file_is_refused_without_hanging(tmp_path: Path, kind: str) -> None:
     folder = open_delivery(tmp_path, "hospital", NIGHT, 1)
-    NO_PLAIN_FILES[kind](folder.path / "part-0000.parquet")
+    NO_PLAIN_FILES[kind](folder.path / "part-0000.sealed")
     with pytest.raises(NightlinkError, match="E-DLV-DIGEST"):
-        read_file(folder, "part-0000.parquet", 100)
+        read_file(folder, "part-0000.sealed", 100)
 
 
 @pytest.mark.timeout(20)
@@ -144,11 +144,11 @@ def test_what_is_no_plain_file_is_refused_without_hanging(tmp_path: Path, kind: 
 def test_a_device_is_refused(tmp_path: Path) -> None:
     folder = open_delivery(tmp_path, "hospital", NIGHT, 1)
     try:
-        os.mknod(folder.path / "part-0000.parquet", 0o600 | stat.S_IFCHR, os.makedev(1, 5))  # /dev/zero
+        os.mknod(folder.path / "part-0000.sealed", 0o600 | stat.S_IFCHR, os.makedev(1, 5))  # /dev/zero
     except PermissionError:
         pytest.skip("this container may make no device nodes")
     with pytest.raises(NightlinkError, match="E-DLV-DIGEST"):
-        read_file(folder, "part-0000.parquet", 100)
+        read_file(folder, "part-0000.sealed", 100)
 
 
 @pytest.mark.parametrize("name", ["000001x", "1", "0000001", "..", "latest", ".000001"])

@@ -12,6 +12,7 @@ from linkage_core.errors import NightlinkError
 from tasks.coordinator.settings import NightSettings, night_settings
 from tasks.custodian.settings import CustodianSettings
 from tasks.linkage_unit.settings import LinkageUnitSettings
+from tasks.protocol.protocol_files import SHIPPED_PROTOCOL
 from tasks.protocol.settings_files import read_protocol, read_secret, read_settings, settings_path
 
 EXAMPLES = Path(__file__).resolve().parents[4] / "deployments" / "settings"
@@ -49,6 +50,11 @@ MISTAKES = [
     ("hospital.toml", "[quality]", "[quality", "text that is not TOML"),
     ("pharmacy.toml", '"dispensing"', '"admissions"', "in source.content_table: "),
     ("linkage_unit.toml", f'"{"ab" * 32}"', '"0"', "in custodian_public_keys.hospital: "),
+    ("linkage_unit.toml", "[custodian_transfer_keys]", "[transfer_keys]", "in custodian_transfer_keys: Field required"),
+    ("linkage_unit.toml", "encryption_key_file =", "key_file =", "in encryption_key_file: Field required"),
+    ("hospital.toml", f'"{"ab" * 32}"', '"PUBLIC-KEY"', "in linkage_unit_public_key: "),
+    ("hospital.toml", "transfer_key_file =", "transfer_file =", "in transfer_key_file: Field required"),
+    ("hospital.toml", "transfer_key_file =", "encryption_key_file =", "in transfer_key_file: Field required"),
     ("linkage_unit.toml", '"Europe/London"', '"Mars/Olympus"', "in time_zone: Value error, must name a time zone"),
     ("hospital.toml", '"Europe/London"', '"../../etc/passwd"', "in time_zone: Value error, must name a time zone"),
     ("hospital.toml", '"Europe/London"', '""', "in time_zone: Value error, must name a time zone"),
@@ -69,7 +75,12 @@ MISTAKES = [
 
 
 def _example(name: str) -> str:
-    return (EXAMPLES / name).read_text(encoding="utf-8").replace('"PUBLIC-KEY"', f'"{"ab" * 32}"')
+    return (
+        (EXAMPLES / name)
+        .read_text(encoding="utf-8")
+        .replace('PUBLIC-KEY"', f'{"ab" * 32}"')
+        .replace("TRANSFER-", "")
+    )
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -140,6 +151,18 @@ def test_a_protocol_file_that_cannot_be_read(tmp_path: Path, content: bytes | No
         path.write_bytes(content)
     with pytest.raises(NightlinkError, match="E-SETTINGS.*a protocol file that cannot be read"):
         read_protocol(path)
+
+
+def test_no_party_takes_a_protocol_that_calls_itself_unsafe(tmp_path: Path) -> None:
+    shipped = SHIPPED_PROTOCOL.read_text(encoding="utf-8")
+    path = tmp_path / "protocol.toml"
+    for number, entries in enumerate(("unsafe = true", "unsafe = false")):
+        path.write_text(f"{entries}\n{shipped}", encoding="utf-8")
+        if number:
+            assert read_protocol(path) == read_protocol(SHIPPED_PROTOCOL)
+        else:
+            with pytest.raises(NightlinkError, match="E-PROTOCOL-UNSAFE: found unsafe = true in "):
+                read_protocol(path)
 
 
 def _secret(folder: Path, mode: int = 0o600) -> Path:

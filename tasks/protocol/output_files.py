@@ -1,4 +1,4 @@
-"""Files that a command leaves behind: whole or not at all, readable for their owner only. Zone: custodian."""
+"""Files that a command leaves behind: whole or not at all, readable for their owner only. Zone: protocol."""
 
 from __future__ import annotations
 

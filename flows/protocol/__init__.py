@@ -1,0 +1,1 @@
+"""What every party may run on the linkage protocol. Zone: protocol."""
