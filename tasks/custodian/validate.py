@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from linkage_core.custodian.field_rules import RowVerdicts, accepted_rows, check_rows, reject_seen_ids
+from linkage_core.custodian.field_rules import RowVerdicts, accepted_rows, check_rows, reject_repeated_ids
 from linkage_core.custodian.record_pseudonyms import record_pseudonyms
+from linkage_core.custodian.repeated_ids import repeated_ids
 from linkage_core.errors import NightlinkError
 from tasks.custodian.expectations.raw_extract import raw_extract_suite
 from tasks.custodian.night_folder import NightFolder
@@ -39,16 +42,17 @@ def validate_identifiers(
     """Judge every row and the whole batch; E-DQ-REJECTS, E-DQ-VOLUME or E-DQ-EXPECTATION when it fails."""
     _check_volume(identifiers.rows, site)
     suite = raw_extract_suite(site.protocol, site.settings.quality.max_null_share)
-    accepted, rules, seen, row_number = folder.spool("accepted"), Counter[str](), set[bytes](), 0
+    repeated = repeated_ids(identifiers, identifiers.rows)
+    accepted, rules, row_number = folder.spool("accepted"), Counter[str](), 0
     with _quarantine_file(site, night).open("w", newline="", encoding="utf-8") as file:
         quarantine = csv.writer(file)
         quarantine.writerow(("row_number", "record_pseudonym", "field", "reason"))
         for batch in identifiers:
             suite.judge(batch.to_pandas())
-            verdicts = reject_seen_ids(
-                check_rows(batch, site.protocol, site.settings.source.format, night), seen
+            verdicts = reject_repeated_ids(
+                check_rows(batch, site.protocol, site.settings.source.format, night),
+                _rows_within(repeated, row_number, batch.num_rows),
             )
-            seen.update(digest.tobytes() for digest in verdicts.id_digests)
             rules.update(verdicts.rejected_by_rule)
             quarantine.writerows(_quarantine_rows(batch, verdicts, row_number, site))
             accepted.write(accepted_rows(batch, verdicts))
@@ -60,6 +64,14 @@ def validate_identifiers(
     refuse_broken(counts)
     _check_reject_share(rejected, row_number, rules, site)
     return ValidatedIdentifiers(accepted, row_number, rejected, dict(sorted(rules.items())), counts)
+
+
+def _rows_within(rows: npt.NDArray[np.int64], first: int, count: int) -> npt.NDArray[np.bool_]:
+    """Which of ``count`` rows from ``first`` on are among ``rows``, which ascend."""
+    start, stop = np.searchsorted(rows, [first, first + count])
+    within = np.zeros(count, np.bool_)
+    within[rows[start:stop] - first] = True
+    return within
 
 
 def _quarantine_rows(

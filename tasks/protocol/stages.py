@@ -72,13 +72,14 @@ def _announced(name: str, function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         announce(f"{name} started")
-        began = time.monotonic()
+        began, began_cpu = time.monotonic(), time.process_time()
         try:
             result = function(*args, **kwargs)
         except NightlinkError as error:
             announce(f"{name} failed {error.code}")
             raise
-        announce(f"{name} finished in {time.monotonic() - began:.2f} s, peak {peak_memory_mib()} MiB")
+        seconds, cpu = time.monotonic() - began, time.process_time() - began_cpu
+        announce(f"{name} finished in {seconds:.2f} s, {cpu:.2f} s of CPU, peak {peak_memory_mib()} MiB")
         return result
 
     return call

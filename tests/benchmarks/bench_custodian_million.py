@@ -47,7 +47,7 @@ SEED = 20_261
 NIGHT = "2026-03-31"
 SMALL_NIGHT_PEOPLE = 2_000
 PEOPLE_A_POSTCODE = 8_000
-_FINISHED = re.compile(r"(.+) finished in ([0-9.]+) s, peak ([0-9]+) MiB")
+_FINISHED = re.compile(r"(.+) finished in ([0-9.]+) s, ([0-9.]+) s of CPU, peak ([0-9]+) MiB")
 _ADMISSIONS = pa.schema(
     [(name, pa.string()) for name in ("person_id", "admitted", "discharged", "diagnosis_code")]
 )
@@ -57,7 +57,7 @@ _ADMISSIONS = pa.schema(
 class Night:
     """What one run of the custodian's command took."""
 
-    stages: list[tuple[str, float]]
+    stages: list[tuple[str, float, float, int]]
     wall_s: float
     user_s: float
     system_s: float
@@ -127,19 +127,19 @@ def run_night(party: PartySettings, numba_cache: Path, cores: int) -> Night:
     found = [match for line in done.stderr.splitlines() if (match := _FINISHED.search(line))]
     exchange = party.settings_file.parents[1] / "exchange"
     return Night(
-        [(match[1], float(match[2])) for match in found],
+        [(match[1], float(match[2]), float(match[3]), int(match[4])) for match in found],
         wall,
         after.ru_utime - before.ru_utime,
         after.ru_stime - before.ru_stime,
-        max(int(match[3]) for match in found),
+        max(int(match[4]) for match in found),
         sum(file.stat().st_size for file in exchange.rglob("*") if file.is_file()),
     )
 
 
 def report(count: int, cores: int, night: Night) -> None:
     print(f"{count:,} people, {cores} cores, load of the machine {os.getloadavg()[0]:.1f}")
-    for name, seconds in night.stages:
-        print(f"  {name:28} {seconds:7.2f} s")
+    for name, seconds, cpu, peak in night.stages:
+        print(f"  {name:28} {seconds:7.2f} s, CPU {cpu:7.2f} s, peak so far {peak:5d} MiB")
     print(f"  {'whole command':28} {night.wall_s:7.2f} s wall (target 60 for a million on two cores)")
     print(f"  {'CPU':28} {night.user_s:7.2f} s user, {night.system_s:.2f} s system (PostgreSQL's own apart)")
     print(f"  {'peak memory':28} {night.peak_mib:7d} MiB (target below 1024)")

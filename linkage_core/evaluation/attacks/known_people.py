@@ -54,7 +54,7 @@ def known_people(records: pa.RecordBatch, specs: Sequence[FieldSpec]) -> KnownPe
     fields = []
     for spec in specs:
         value_of_row, values = distinct_values(records, spec.name)
-        texts = pa.array([value.decode("ascii") for value in values], pa.utf8())
+        texts = values.cast(pa.utf8())
         fields.append(KnownField(spec.name, value_of_row, value_q_grams(texts, spec), texts))
     return KnownPeople(tuple(fields), records.num_rows)
 
