@@ -34,6 +34,8 @@ ERROR_CODES: dict[str, str] = {
     "E-DLV-SEAL": "a delivery's part does not open under the keys that its manifest names",
     "E-DLV-FOREIGN": "a delivery belongs to another project, custodian or run",
     "E-DLV-EQUIVOCATION": "two different deliveries of a custodian carry one sequence number",
+    # files of tokens
+    "E-TOKEN-SEAL": "tokens of a file do not open under the keys that were given",
     # the linkage unit
     "E-PAIR-BUDGET": "the blocking passes propose more pairs than the budget allows",
     "E-QUALITY-TARGET": "the night's data cannot support the target precision",

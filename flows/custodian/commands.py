@@ -161,6 +161,86 @@ def encode(
     return outcome.exit_code
 
 
+@app.command()
+def tokens(
+    source: Input,
+    output: Annotated[Path, typer.Argument(help="the file to write: .parquet or .csv")],
+    protocol: Annotated[Path, typer.Option("--protocol", help="a linkage protocol of Nightlink")],
+    key_file: Annotated[Path, typer.Option("--key-file", help="the linkage key")],
+    site_key_file: Annotated[Path, typer.Option("--site-key-file", help="the site key")],
+    definition: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--definition",
+            help="one of the protocol's tokens, repeatable; else those of 3 exact fields or more",
+        ),
+    ] = None,
+    encoding: Encoding = "utf-8",
+    delimiter: Delimiter = ",",
+    header: Header = HeaderRule.check,
+    database_url_file: UrlFile = None,
+    date_format: DateFormats = None,
+    source_format: SourceFormatFile = None,
+    column: ColumnNames = None,
+    as_of: AsOf = None,
+    max_reject_share: MaxRejectShare = 0.5,
+) -> int:
+    """Make a file of tokens in site form: encrypted under the site key, to be kept here.
+
+    Beside OUTPUT lie OUTPUT.reasons.csv (rejected rows by number and code), OUTPUT.report.txt and .json.
+    """
+    from flows.custodian.edge_encoding import EdgeOrder, encode_people
+    from flows.custodian.edge_rules import protocol_edge, tokens_edge
+    from tasks.custodian.edge_conventions import column_names, day, source_conventions
+
+    conventions = source_conventions(source_format, date_format or [])
+    edge = protocol_edge(
+        protocol, conventions, column_names(column or []), day(as_of), key_file, site_key_file
+    )
+    rules = tokens_edge(edge, definition or [], output)
+    order = EdgeOrder(
+        _input(source, encoding, delimiter, header, database_url_file),
+        output,
+        output.with_suffix(".reasons.csv"),
+        output.with_suffix(".report"),
+        max_reject_share,
+    )
+    _refuse_overwriting(order, (protocol, key_file, site_key_file, source_format, database_url_file))
+    _warn(rules)
+    outcome = encode_people(order, rules)
+    _tell(outcome, f"written {output}", order)
+    return outcome.exit_code
+
+
+@app.command("transfer-tokens")
+def transfer_tokens(
+    source: Annotated[Path, typer.Argument(help="tokens in site form: .parquet or .csv")],
+    output: Annotated[Path, typer.Argument(help="the file to send: .parquet or .csv")],
+    protocol: Annotated[Path, typer.Option("--protocol", help="a linkage protocol of Nightlink")],
+    site_key_file: Annotated[Path, typer.Option("--site-key-file", help="the site key")],
+    transfer_key_file: Annotated[Path, typer.Option("--transfer-key-file", help="the transfer key")],
+    linkage_unit_public_key: Annotated[
+        str,
+        typer.Option("--linkage-unit-public-key", help="64 hex digits, as the linkage unit's keygen printed"),
+    ],
+) -> None:
+    """Turn tokens from site form into the form that one linkage unit, and nobody else, can use."""
+    from tasks.custodian.edge_tokens import write_transfer_tokens
+
+    rows, secret = write_transfer_tokens(
+        source,
+        output,
+        protocol_file=protocol,
+        site_key_file=site_key_file,
+        transfer_key_file=transfer_key_file,
+        linkage_unit_public_key=linkage_unit_public_key,
+    )
+    typer.echo(f"{rows} records written to {output}")
+    typer.echo(
+        f"from the transfer key {secret.transfer_key_id} to the linkage unit's key {secret.unit_key_id}"
+    )
+
+
 @app.command("validate")
 def validate_(
     source: Input,

@@ -4,6 +4,7 @@ custodian.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -13,9 +14,11 @@ from linkage_core.custodian.clk_values import SCHEMA_RULES
 from linkage_core.custodian.encode_records import RecordEncoder
 from linkage_core.custodian.key_derivation import derive_custodian_keys
 from linkage_core.custodian.source_format import SourceFormat
+from linkage_core.custodian.token_forms import choose_definitions
+from linkage_core.protocol.evidence_spec import FAMILY, GIVEN, TokenDefinition, TokenPart
 from linkage_core.protocol.key_files import parse_key_file
 from linkage_core.protocol.leaving_columns import LeavingColumn, leaving_columns
-from linkage_core.protocol.linkage_protocol import protocol_fingerprint
+from linkage_core.protocol.linkage_protocol import NAMES, protocol_fingerprint
 from linkage_core.protocol.linkage_schema import (
     Feature,
     LinkageSchema,
@@ -24,7 +27,7 @@ from linkage_core.protocol.linkage_schema import (
     schema_fingerprint,
 )
 from linkage_core.protocol.row_rules import ROW_RULES
-from tasks.custodian import edge_protocol, edge_schema
+from tasks.custodian import edge_protocol, edge_schema, edge_tokens
 from tasks.custodian.edge_input import Columns, People
 from tasks.custodian.edge_progress import Progress
 from tasks.custodian.edge_protocol import ProtocolRules
@@ -33,6 +36,7 @@ from tasks.custodian.edge_schema import EdgeCounts
 from tasks.custodian.reasons_file import ReasonsFile
 from tasks.protocol.output_files import DigestedFile
 from tasks.protocol.settings_files import read_protocol, read_secret
+from tasks.protocol.token_files import is_csv
 
 
 @dataclass(frozen=True)
@@ -125,10 +129,13 @@ class ProtocolEdge:
         return counts
 
     def _encoder(self) -> RecordEncoder:
-        protocol, epoch = self.rules.protocol, self.rules.protocol.key_epoch
-        linkage_key = parse_key_file(read_secret(_given(self.key_file)), "linkage", epoch=epoch)
-        site_key = parse_key_file(read_secret(_given(self.site_key_file)), "site", epoch=epoch)
-        return RecordEncoder(protocol, derive_custodian_keys(linkage_key, protocol), site_key)
+        protocol = self.rules.protocol
+        site_key = parse_key_file(read_secret(_given(self.site_key_file)), "site", epoch=protocol.key_epoch)
+        return RecordEncoder(protocol, derive_custodian_keys(self._linkage_key(), protocol), site_key)
+
+    def _linkage_key(self) -> bytes:
+        epoch = self.rules.protocol.key_epoch
+        return parse_key_file(read_secret(_given(self.key_file)), "linkage", epoch=epoch)
 
     def described(self) -> dict[str, str]:
         """The protocol's fingerprint, project and epoch."""
@@ -162,6 +169,69 @@ class ProtocolEdge:
         return dict(ROW_RULES)
 
 
+@dataclass(frozen=True)
+class TokensEdge(ProtocolEdge):
+    """A linkage protocol and the definitions whose tokens are wanted, in site form."""
+
+    definitions: tuple[TokenDefinition, ...] = ()
+    as_csv: bool = False
+
+    def encode(
+        self, people: People, output: DigestedFile, reasons: ReasonsFile, tell: Progress
+    ) -> EdgeCounts:
+        """Write the tokens in site form."""
+        counts, missing = edge_tokens.write_site_tokens(
+            people, self.rules, self._encoder(), self._linkage_key(), self.definitions, output, reasons, tell,
+            as_csv=self.as_csv,
+        )  # fmt: skip
+        self.missing.update(missing)
+        return counts
+
+    def warnings(self) -> tuple[str, ...]:
+        """What this file is for."""
+        return (
+            "this file is in site form and stays here: `transfer-tokens` makes what one linkage unit may be sent",
+        )
+
+    def leaving_columns(self) -> tuple[LeavingColumn, ...]:
+        """A token a definition."""
+        return (
+            LeavingColumn("record_pseudonym", "16 bytes", "names the row under the site's own key"),
+            *(
+                LeavingColumn(
+                    definition.name,
+                    "32 bytes",
+                    "keyed token of these fields, encrypted under the site key, or null",
+                )
+                for definition in self.definitions
+            ),
+        )
+
+    def source_columns(self) -> tuple[SourceColumn, ...]:
+        """What happens to each column."""
+        used = {field for d in self.definitions for part in d.parts for field in fields_of(part)}
+        names = dict(zip(self.rules.fields, self.columns().names, strict=True))
+        return (
+            SourceColumn(names["source_id"], "hashed into the record pseudonym under the site key"),
+            *(
+                SourceColumn(
+                    names[f],
+                    "hashed into tokens under the linkage key" if f in used else "checked, and not used",
+                    self.missing.get(f),
+                )
+                for f in self.rules.protocol.field_names
+            ),
+        )
+
+
+def tokens_edge(edge: ProtocolEdge, definitions: Sequence[str], output: Path) -> TokensEdge:
+    """The same rules and keys, for tokens in site form; E-INPUT for definitions that the protocol has not."""
+    chosen = choose_definitions(edge.rules.protocol, definitions)
+    return TokensEdge(
+        edge.rules, edge.key_file, edge.site_key_file, definitions=chosen, as_csv=is_csv(output)
+    )
+
+
 def protocol_edge(
     protocol_file: Path,
     source_format: SourceFormat,
@@ -173,6 +243,11 @@ def protocol_edge(
     """Rules by the protocol at ``protocol_file``; E-SETTINGS or E-PROTOCOL when it is wrong."""
     rules = ProtocolRules(read_protocol(protocol_file), source_format, column_of, as_of)
     return ProtocolEdge(rules, key_file, site_key_file)
+
+
+def fields_of(part: TokenPart) -> tuple[str, ...]:
+    """The fields that a part looks at: both names together are two."""
+    return (GIVEN, FAMILY) if part.field == NAMES else (part.field,)
 
 
 def _given(path: Path | None) -> Path:

@@ -70,6 +70,51 @@ def keygen(
         typer.echo(line)
 
 
+@app.command("receive-tokens")
+def receive_tokens(
+    source: Annotated[Path, typer.Argument(help="a custodian's tokens in transfer form: .parquet or .csv")],
+    output: Annotated[Path, typer.Argument(help="the file of project tokens: .parquet or .csv")],
+    protocol: Annotated[Path, typer.Option("--protocol", help="a linkage protocol of Nightlink")],
+    encryption_key_file: Annotated[Path, typer.Option("--encryption-key-file", help="the unit's own")],
+    tokens_key_file: Annotated[Path, typer.Option("--tokens-key-file", help="the unit's own")],
+    transfer_public_key: Annotated[
+        str, typer.Option("--transfer-public-key", help="64 hex digits, as the custodian's keygen printed")
+    ],
+) -> None:
+    """Turn a custodian's tokens into project tokens, which agree across custodians in this project alone."""
+    from tasks.linkage_unit.token_files import receive_token_file
+
+    rows, secret = receive_token_file(
+        source,
+        output,
+        protocol_file=protocol,
+        encryption_key_file=encryption_key_file,
+        tokens_key_file=tokens_key_file,
+        transfer_public_key=transfer_public_key,
+    )
+    typer.echo(f"{rows} records written to {output}")
+    typer.echo(
+        f"from the transfer key {secret.transfer_key_id} to the linkage unit's key {secret.unit_key_id}"
+    )
+
+
+@app.command("compare-tokens")
+def compare_tokens(
+    first: Annotated[Path, typer.Argument(help="project tokens of one custodian")],
+    second: Annotated[Path, typer.Argument(help="project tokens of the other")],
+    output: Annotated[Path, typer.Argument(help="the file of pairs: .parquet or .csv")],
+    protocol: Annotated[Path, typer.Option("--protocol", help="a linkage protocol of Nightlink")],
+    max_pairs: Annotated[int, typer.Option("--max-pairs", help="refuse more", min=1)] = 10_000_000,
+) -> None:
+    """Write the pairs that agree on a token, and for each definition true, false or null (one is missing)."""
+    from tasks.linkage_unit.token_files import compare_token_files
+
+    agreements = compare_token_files(first, second, output, protocol_file=protocol, max_pairs=max_pairs)
+    typer.echo(f"{agreements.pairs} pairs written to {output}; of them by definition, true / false / null:")
+    for name, counts in agreements.by_definition.items():
+        typer.echo(f"  {name}: {' / '.join(map(str, counts))}")
+
+
 @app.command()
 def link(
     as_of: Annotated[str | None, typer.Option("--as-of", help="the night's date, YYYY-MM-DD")] = None,

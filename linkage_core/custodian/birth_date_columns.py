@@ -84,12 +84,11 @@ def _usable(
     month, day = parts[:, 4] * 10 + parts[:, 5], parts[:, 6] * 10 + parts[:, 7]
     number = year * 10_000 + month * 100 + day
     leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
-    real = (month >= 1) & (month <= 12) & (day >= 1)
+    real: npt.NDArray[np.bool_] = (month >= 1) & (month <= 12) & (day >= 1)
     real &= day <= _DAYS_OF_MONTH[np.where(real, month, 0)] + (leap & (month == 2))
-    usable = real & (year >= source_format.earliest_birth_year) & (year <= source_format.latest_birth_year)
+    usable: npt.NDArray[np.bool_] = (
+        real & (year >= source_format.earliest_birth_year) & (year <= source_format.latest_birth_year)
+    )
     if as_of is not None:
         usable &= number <= as_of.year * 10_000 + as_of.month * 100 + as_of.day
-    kept: npt.NDArray[np.bool_] = (
-        usable & ~np.isin(year, _PLACEHOLDER_YEARS) & ~np.isin(number, _PLACEHOLDER_NUMBERS)
-    )
-    return kept
+    return usable & ~np.isin(year, _PLACEHOLDER_YEARS) & ~np.isin(number, _PLACEHOLDER_NUMBERS)

@@ -70,7 +70,19 @@ BLOCKING_FUNCTIONS: Mapping[str, Callable[[str], str | None]] = {
     "house_number": house_number,
     "street_start": street_start,
 }
-"""What each code of the protocol takes from a normalised value; None makes the pass or token null.
+"""What each code of the protocol, but for nicknames, takes from a normalised value; None makes a pass or token null.
 
 A value shorter than a prefix or suffix is taken whole.
 """
+
+
+def coding_functions(formal_names: Mapping[str, str]) -> Mapping[str, Callable[[str], str | None]]:
+    """Every code's function, with nicknames read by a table from a name to its formal name.
+
+    ``nickname`` is the formal name, or the name itself where the table has none; ``nickname_sound`` its Soundex.
+    """
+
+    def formal(name: str) -> str:
+        return formal_names.get(name, name)
+
+    return {**BLOCKING_FUNCTIONS, "nickname": formal, "nickname_sound": lambda name: soundex(formal(name))}

@@ -28,18 +28,22 @@ _LONGEST_KIND = 8
 """Letters of a kind of street that fit into one 64-bit word; the table has none longer."""
 
 
-def code_values(values: pa.Array, code: str) -> pa.Array:
+def code_values(
+    values: pa.Array, code: str, functions: Mapping[str, Callable[[str], str | None]] = BLOCKING_FUNCTIONS
+) -> pa.Array:
     """Each value seen through a code; null where there is none.
 
     Parameters
     ----------
     values : pyarrow utf8 array
         Normalised values without nulls.
+    functions : mapping of str to callable
+        The codes' functions, for those that no column code is for, and for values that are not ASCII.
     """
     column_code = COLUMN_CODES.get(code)
     if column_code is not None and _is_ascii(values):
         return column_code(values)
-    function = BLOCKING_FUNCTIONS[code]
+    function = functions[code]
     return pa.array([function(value) for value in values.to_pylist()], pa.utf8())
 
 

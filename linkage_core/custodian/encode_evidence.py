@@ -13,11 +13,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from linkage_core.custodian.blocking_keys import coding_functions
 from linkage_core.custodian.field_aggregates import RANDOM_PAIRS, level_rates
-from linkage_core.custodian.field_columns import FieldColumn, FieldColumns, field_columns
+from linkage_core.custodian.field_columns import (
+    CodingFunctions,
+    FieldColumn,
+    FieldColumns,
+    field_columns,
+)
 from linkage_core.custodian.field_group_filters import FilterFill, encode_group
 from linkage_core.custodian.filter_hardening import hardening_table
 from linkage_core.custodian.key_derivation import CustodianKeys
+from linkage_core.custodian.nickname_table import load_formal_names
 from linkage_core.custodian.tokens import encode_tokens
 from linkage_core.custodian.value_survey import SURVEY_MEMORY_BYTES, ValueSurvey, survey_values
 from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates, FieldAggregate
@@ -45,16 +52,24 @@ class EvidenceEncoder:
 
     spec: EvidenceSpec
     field_specs: Mapping[str, FieldSpec]
+    functions: CodingFunctions = field(repr=False)
     keys: CustodianKeys = field(repr=False)
     tables: tuple[npt.NDArray[np.uint16] | None, ...] = field(repr=False)
 
 
 def evidence_encoder(protocol: LinkageProtocol, keys: CustodianKeys) -> EvidenceEncoder:
-    """Derive once what every batch needs."""
+    """Derive once what every batch needs.
+
+    Raises
+    ------
+    ProtocolError
+        E-PROTOCOL when this installation has not the protocol's nickname table.
+    """
     spec = evidence_of(protocol)
     return EvidenceEncoder(
         spec,
         {field_spec.name: field_spec for field_spec in protocol.fields},
+        _coding_functions(protocol),
         keys,
         tuple(hardening_table(group, keys.groups[group.name].diffusion) for group in spec.groups),
     )
@@ -86,7 +101,7 @@ def survey_evidence(
     spec, field_specs = evidence_of(protocol), {f.name: f for f in protocol.fields}
     values = survey_values(batches, rows, spec.fields, spec.rarity_edges, memory_bytes)
     rates = level_rates(
-        field_columns(sample, spec.fields),
+        field_columns(sample, spec.fields, _coding_functions(protocol)),
         spec,
         field_specs,
         seed=seed,
@@ -101,7 +116,7 @@ def encode_surveyed(
 ) -> tuple[EncodedEvidence, tuple[FilterFill, ...]]:
     """Encode some of the surveyed records, in their order; the fill of each group's filters."""
     spec, rows = encoder.spec, records.num_rows
-    columns = field_columns(records, spec.fields)
+    columns = field_columns(records, spec.fields, encoder.functions)
     encoded = [
         encode_group(columns, group, encoder.field_specs, encoder.keys.groups[group.name], table, rows)
         for group, table in zip(spec.groups, encoder.tables, strict=True)
@@ -147,6 +162,11 @@ def encode_evidence(
         to come in an order without meaning.
     seed : int
         Of the random pairs behind the aggregates.
+
+    Raises
+    ------
+    ProtocolError
+        E-PROTOCOL when this installation has not the protocol's nickname table.
     """
     encoder = evidence_encoder(protocol, keys)
     survey = survey_evidence(
@@ -159,6 +179,10 @@ def encode_evidence(
     )
     evidence, fills = encode_surveyed(records, encoder, survey)
     return evidence, published_aggregates(survey, fills, encoder.spec)
+
+
+def _coding_functions(protocol: LinkageProtocol) -> CodingFunctions:
+    return coding_functions(load_formal_names(protocol.nickname_table))
 
 
 def _sex_codes(columns: FieldColumns, rows: int) -> npt.NDArray[np.uint8]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,25 +10,35 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from linkage_core.custodian.blocking_keys import BLOCKING_FUNCTIONS
 from linkage_core.custodian.code_book import CodedColumn
 from linkage_core.custodian.column_codes import code_values
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.evidence_spec import FAMILY, GIVEN, TokenPart
 from linkage_core.protocol.linkage_protocol import NAMES
 
+CodingFunctions = Mapping[str, Callable[[str], str | None]]
+
 
 @dataclass(frozen=True)
 class FieldColumn:
-    """A normalised column: each row's index into the distinct values, -1 for a missing one."""
+    """A normalised column: each row's index into the distinct values, -1 for a missing one.
+
+    ``functions`` are the codes that its values can be seen through
+    (:func:`linkage_core.custodian.blocking_keys.coding_functions`).
+    """
 
     value_of_row: npt.NDArray[np.intp] = field(repr=False)
     values: pa.Array = field(repr=False)
+    functions: CodingFunctions = field(default_factory=lambda: BLOCKING_FUNCTIONS, repr=False)
 
 
 FieldColumns = Mapping[str, FieldColumn]
 
 
-def field_columns(batch: pa.RecordBatch, fields: Sequence[str]) -> FieldColumns:
+def field_columns(
+    batch: pa.RecordBatch, fields: Sequence[str], functions: CodingFunctions = BLOCKING_FUNCTIONS
+) -> FieldColumns:
     """The batch's columns by field; a field without a column has no values.
 
     Raises
@@ -36,7 +46,7 @@ def field_columns(batch: pa.RecordBatch, fields: Sequence[str]) -> FieldColumns:
     NightlinkError
         E-INPUT when a column is not normalised text.
     """
-    return {name: _field_column(batch, name) for name in fields}
+    return {name: _field_column(batch, name, functions) for name in fields}
 
 
 def code_part(columns: FieldColumns, part: TokenPart, rows: int) -> CodedColumn:
@@ -53,7 +63,7 @@ def code_field(column: FieldColumn, code: str) -> CodedColumn:
     """A column seen through a code."""
     if code == "exact":
         return CodedColumn(column.value_of_row.astype(np.int64), column.values)
-    coded = code_values(column.values, code).dictionary_encode()
+    coded = code_values(column.values, code, column.functions).dictionary_encode()
     code_of_value = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     # a last entry of -1 serves the rows whose value index is -1
     return CodedColumn(np.append(code_of_value, -1)[column.value_of_row], coded.dictionary)
@@ -73,9 +83,9 @@ def _indices(code_of_row: npt.NDArray[np.int64]) -> pa.Array:
     return pa.array(code_of_row, mask=code_of_row < 0)
 
 
-def _field_column(batch: pa.RecordBatch, name: str) -> FieldColumn:
+def _field_column(batch: pa.RecordBatch, name: str, functions: CodingFunctions) -> FieldColumn:
     if name not in batch.schema.names:
-        return FieldColumn(np.full(batch.num_rows, -1, np.intp), pa.array([], pa.utf8()))
+        return FieldColumn(np.full(batch.num_rows, -1, np.intp), pa.array([], pa.utf8()), functions)
     column = batch.column(name)
     if not pa.types.is_string(column.type):
         raise NightlinkError(
@@ -86,4 +96,4 @@ def _field_column(batch: pa.RecordBatch, name: str) -> FieldColumn:
         )
     encoded = column.dictionary_encode()
     indices = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.intp)
-    return FieldColumn(indices, encoded.dictionary)
+    return FieldColumn(indices, encoded.dictionary, functions)

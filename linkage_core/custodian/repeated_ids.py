@@ -52,7 +52,8 @@ def _repeated_in_piece(batches: Iterable[pa.RecordBatch], piece: int, pieces: in
         (digests[:, 1], digests[:, 0])
     )  # stable: of equal digests the earliest row comes first
     same = (digests[order[1:]] == digests[order[:-1]]).all(axis=1)
-    return numbers[order[1:][same]]
+    repeated: npt.NDArray[np.int64] = numbers[order[1:][same]]
+    return repeated
 
 
 def _digests(ids: pa.Array) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:

@@ -273,6 +273,7 @@ def _judge_pairs(
         blocking_values(encoded_a, spec),
         blocking_values(encoded_b, spec),
         pass_names=protocol.pass_names,
+        partners_per_record=blocking.partners_per_record,
         max_block_pairs=blocking.max_block_pairs,
         pair_budget=blocking.pair_budget,
     )

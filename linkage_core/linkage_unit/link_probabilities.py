@@ -1,10 +1,11 @@
 """Probabilities of links that hold what they say, and a threshold chosen without truth. Zone: linkage_unit.
 
 The model's posterior ranks pairs well, but its fields are not independent, so its size is only about right.
-The night's own data correct it: once a record has its confident match, its **other** candidates are certain
-to be wrong, and the odds that those reach show how high wrong pairs reach. (The same idea estimates false
-discovery rates in other fields by decoys: Elias and Gygi 2007, doi:10.1038/nmeth1019; the empirical null:
-Efron 2004, doi:10.1198/016214504000000089.)
+The night's own data correct it: once a record has its confident match, its **other** candidates are certain to be
+wrong, and the posteriors that those would reach, were the confident links not there, show how high wrong pairs
+reach. (The same idea estimates false discovery rates in other fields by decoys: Elias and Gygi 2007,
+doi:10.1038/nmeth1019, and by knockoffs, whose extra unit of one at the top is taken over: Barber and Candes 2015,
+doi:10.1214/15-AOS1337; the empirical null: Efron 2004, doi:10.1198/016214504000000089.)
 
 With a share ``a`` of side A and ``b`` of side B confidently linked, a wrong pair touches no confident record
 with chance (1 - a)(1 - b), so the wrong pairs that may be output are to those seen beside confident links as
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linkage_core.errors import NightlinkError
+from linkage_core.linkage_unit.competition import compete
 from linkage_core.linkage_unit.match_model import PairOdds
 from linkage_core.linkage_unit.one_to_one import greedy_one_to_one
 
@@ -46,14 +48,14 @@ class LinkProbabilities:
     pairs : ndarray of intp, shape (links,)
         Positions of the selected pairs, ascending; no record is in two of them.
     probability : ndarray of float64, shape (links,)
-        Chance that the link is true. Many links share one value; among them, higher odds are output first.
-    odds : ndarray of float64, shape (links,)
-        The model's, before competition.
+        Chance that the link is true. Many links share one value; among them, the higher posterior goes first.
+    posterior : ndarray of float64, shape (links,)
+        The model's, after competition.
     """
 
     pairs: Indices
     probability: Floats = field(repr=False)
-    odds: Floats = field(repr=False)
+    posterior: Floats = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,9 @@ class ChosenThreshold:
 
     Attributes
     ----------
-    threshold, least_odds : float
-        Links above this probability are output, and those that have just this one if they have at least these
-        odds; above 1.0 when none can be.
+    threshold, least_posterior : float
+        Links above this probability are output, and those that have just this one if they have at least this
+        posterior; above 1.0 when none can be.
     links : int
     expected_precision : float
         Mean probability of the links output; 0.0 without any.
@@ -75,7 +77,7 @@ class ChosenThreshold:
     """
 
     threshold: float
-    least_odds: float
+    least_posterior: float
     links: int
     expected_precision: float
     expected_recall: float
@@ -92,40 +94,39 @@ def link_probabilities(
 ) -> LinkProbabilities:
     """Resolve one-to-one by posterior, and calibrate the links by the rivals of confident ones.
 
-    Ties go by ``tie_keys``: no row order enters. Isotonic in the odds: better odds never get less.
+    Ties go by ``tie_keys``: no row order enters. A better posterior never gets a lower probability.
     """
     selected = greedy_one_to_one(index_a, index_b, odds.probability, tie_keys, possible=LEAST_SELECTED)
     posterior = odds.probability[selected]
     rivals, scale = _rivals(odds, selected, index_a, index_b, records_a, records_b)
-    link_odds = odds.odds[selected]
     if len(rivals) < ENOUGH_RIVALS:
-        return LinkProbabilities(selected, posterior, link_odds)
-    probability = 1.0 - local_error_rates(link_odds, rivals, scale)
+        return LinkProbabilities(selected, posterior, posterior)
+    probability = 1.0 - local_error_rates(posterior, rivals, scale)
     probability[posterior < LEAST_POSTERIOR] = 0.0
-    return LinkProbabilities(selected, probability, link_odds)
+    return LinkProbabilities(selected, probability, posterior)
 
 
-def local_error_rates(link_odds: Floats, rival_odds: Floats, scale: float) -> Floats:
-    """Expected wrong links per link, near each link's odds.
+def local_error_rates(link_scores: Floats, rival_scores: Floats, scale: float) -> Floats:
+    """Expected wrong links per link, near each link's score.
 
-    Above odds ``s`` stand ``n(s)`` links, of which ``scale`` times the rivals above ``s`` are expected to be
-    wrong; the rate is the slope of the greatest convex curve below that count, which makes it rise as odds
-    fall (pool adjacent violators: Barlow, Bartholomew, Bremner and Brunk 1972).
+    From score ``s`` on there are ``n(s)`` links, of which ``scale`` times the rivals from ``s`` on, and one more,
+    are expected to be wrong; the rate is the slope of the greatest convex curve below that count, which makes it
+    rise as scores fall (pool adjacent violators: Barlow, Bartholomew, Bremner and Brunk 1972).
 
     Parameters
     ----------
-    link_odds : ndarray of float64, shape (links,)
-    rival_odds : ndarray of float64, shape (rivals,)
+    link_scores : ndarray of float64, shape (links,)
+    rival_scores : ndarray of float64, shape (rivals,)
     scale : float
         Wrong links for each rival.
 
     Returns
     -------
     ndarray of float64, shape (links,)
-        In [0, 1]; equal odds get equal rates.
+        In [0, 1]; equal scores get equal rates.
     """
-    distinct, of_link, links = np.unique(-link_odds, return_inverse=True, return_counts=True)
-    above = np.searchsorted(np.sort(-rival_odds), distinct, side="right")
+    distinct, of_link, links = np.unique(-link_scores, return_inverse=True, return_counts=True)
+    above = 1 + np.searchsorted(np.sort(-rival_scores), distinct, side="right")
     wrong = scale * np.diff(above, prepend=0)
     rates: Floats = np.clip(_pool_adjacent(wrong, links.astype(np.float64)), 0.0, 1.0)[of_link]
     return rates
@@ -134,7 +135,7 @@ def local_error_rates(link_odds: Floats, rival_odds: Floats, scale: float) -> Fl
 def choose_threshold(links: LinkProbabilities, target_precision: float) -> ChosenThreshold:
     """The lowest threshold above which the links' mean probability holds the target.
 
-    Links of equal probability and odds enter together.
+    Links of equal probability and posterior enter together.
 
     Parameters
     ----------
@@ -152,23 +153,23 @@ def choose_threshold(links: LinkProbabilities, target_precision: float) -> Chose
             "E-INPUT", found="a target precision outside 0 to 1", expected="such as 0.99",
             remedy="Give a target between 0 and 1.",
         )  # fmt: skip
-    order = np.lexsort((-links.odds, -links.probability))
-    probability, odds = links.probability[order], links.odds[order]
+    order = np.lexsort((-links.posterior, -links.probability))
+    probability, posterior = links.probability[order], links.posterior[order]
     means = np.cumsum(probability) / np.arange(1, len(order) + 1)
-    is_last = np.append((np.diff(probability) != 0) | (np.diff(odds) != 0), True)[: len(order)]
+    is_last = np.append((np.diff(probability) != 0) | (np.diff(posterior) != 0), True)[: len(order)]
     holds = np.flatnonzero((means >= target_precision) & (probability >= LEAST_PROBABILITY) & is_last)
     if not len(holds):
         return ChosenThreshold(2.0, np.inf, 0, 0.0, 0.0, reached=False)
     end = int(holds[-1])
     recall = float(probability[: end + 1].sum() / max(probability.sum(), 1e-12))
     return ChosenThreshold(
-        float(probability[end]), float(odds[end]), end + 1, float(means[end]), recall, reached=True
+        float(probability[end]), float(posterior[end]), end + 1, float(means[end]), recall, reached=True
     )
 
 
 def links_above(links: LinkProbabilities, chosen: ChosenThreshold) -> npt.NDArray[np.bool_]:
     """Which links are output: bool, shape (links,)."""
-    at_threshold = (links.probability == chosen.threshold) & (links.odds >= chosen.least_odds)
+    at_threshold = (links.probability == chosen.threshold) & (links.posterior >= chosen.least_posterior)
     above: npt.NDArray[np.bool_] = (links.probability > chosen.threshold) | at_threshold
     return above
 
@@ -176,7 +177,7 @@ def links_above(links: LinkProbabilities, chosen: ChosenThreshold) -> npt.NDArra
 def _rivals(
     odds: PairOdds, selected: Indices, index_a: Indices, index_b: Indices, records_a: int, records_b: int
 ) -> tuple[Floats, float]:
-    """Odds of all pairs beside confident links, and how many wrong links each of them stands for."""
+    """Posteriors of all pairs beside confident links, without those, and the wrong links that each stands for."""
     confident = selected[odds.probability[selected] >= CONFIDENT]
     linked_a, linked_b = np.zeros(records_a, np.bool_), np.zeros(records_b, np.bool_)
     linked_a[index_a[confident]] = True
@@ -184,7 +185,10 @@ def _rivals(
     is_rival = linked_a[index_a] | linked_b[index_b]
     is_rival[confident] = False
     free = float((1.0 - linked_a.mean()) * (1.0 - linked_b.mean())) if records_a and records_b else 0.0
-    return odds.odds[is_rival], free / max(1.0 - free, 1e-12)
+    others = odds.odds.copy()
+    others[confident] = 0.0
+    reached = compete(others, index_a, index_b, records_a, records_b)
+    return reached[is_rival], free / max(1.0 - free, 1e-12)
 
 
 def _pool_adjacent(wrong: Floats, links: Floats) -> Floats:

@@ -7,7 +7,9 @@ two classes: it takes households for people. What holds it (ablation in MATCHING
 - *u*, the rates among random pairs, is fixed: custodians publish it, field by field and level by level;
 - a third class, **household**: another person of the same family or address, with the given name and the
   birth date of a stranger and the family name and places of a relative;
-- **competition**: everybody has at most one match, so a pair's posterior is shared with its row and column;
+- **competition**: everybody has at most one match (:mod:`~linkage_core.linkage_unit.competition`);
+- **coverage**: matches that no pass proposes count among all matches, though their pairs are never seen
+  (:mod:`~linkage_core.linkage_unit.candidate_coverage`);
 - priors on *m*, and caps on how often a match may differ in a core field.
 
 How rare an agreeing value is enters through rarity bands: in place of *u* stands the published chance that a
@@ -22,9 +24,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from linkage_core.linkage_unit.candidate_coverage import CandidateCoverage, FieldPresence, field_presence
 from linkage_core.linkage_unit.comparison_vectors import NULL_LEVEL, ComparisonVectors
+from linkage_core.linkage_unit.competition import (
+    expect_patterns,
+    pass_messages,
+    prior_odds,
+    take_posteriors,
+)
 from linkage_core.linkage_unit.dice_kernels import kernel_input
-from linkage_core.linkage_unit.kernel_compilation import CompiledKernel
 from linkage_core.linkage_unit.pair_patterns import (
     PairPatterns,
     find_patterns,
@@ -43,6 +51,8 @@ PRIOR_PAIRS = 30.0
 MAX_ITERATIONS = 60
 MIN_ITERATIONS = 6
 TOLERANCE = 1e-4
+SWEEPS_AN_ITERATION = 4
+"""The messages of one iteration start where those of the last one ended."""
 SMALLEST_SHARE = 0.01
 HOUSEHOLD_EXACT = 0.03
 """Relatives share a given name (father and son) or a birth date (twins) a little more often than strangers."""
@@ -59,7 +69,7 @@ _DIFFERENT_START: Mapping[str, float] = {
     "street": 0.1,
     "postcode": 0.1,
 }
-_DIFFERENT_CAP: Mapping[str, float] = {GIVEN: 0.15, BIRTH: 0.15}
+_DIFFERENT_CAP: Mapping[str, float] = {GIVEN: 0.15, BIRTH: 0.08}
 DEFAULT_DIFFERENT_CAP = 0.6
 
 
@@ -72,7 +82,9 @@ class MatchModel:
     match_rates, random_rates, household_rates : mapping of field to ndarray of float64, shape (levels,)
         How often each level is seen among matches (m), random pairs (u) and households.
     expected_matches, expected_household_pairs : float
-        Sums of the posteriors.
+        Sums of the posteriors, over the share of such pairs that become candidates.
+    candidate_share : float
+        Share of the matches that become candidates, as the model expects it.
     iterations : int
     converged : bool
         False when the number of matches still moved by more than a ten-thousandth.
@@ -83,6 +95,7 @@ class MatchModel:
     household_rates: Mapping[str, Floats]
     expected_matches: float
     expected_household_pairs: float
+    candidate_share: float
     iterations: int
     converged: bool
 
@@ -94,9 +107,9 @@ class PairOdds:
     Attributes
     ----------
     odds : ndarray of float64, shape (m,)
-        Match against anything else, before competition: ``w / (1 + w_H)``.
+        A match against two records that are nobody's, before competition: ``w / (1 + w_H)``.
     probability : ndarray of float64, shape (m,)
-        Posterior after competition with the pair's row and column.
+        Posterior after competition: everybody has at most one match.
     """
 
     odds: Floats = field(repr=False)
@@ -155,7 +168,10 @@ def fit_match_model(
         ],
         len(spec.fields),
     )
-    return fit_patterns(patterns, index_a, index_b, (len(evidence_a), len(evidence_b)), spec, aggregates)
+    presence = (field_presence(evidence_a), field_presence(evidence_b))
+    return fit_patterns(
+        patterns, index_a, index_b, (len(evidence_a), len(evidence_b)), spec, aggregates, presence
+    )
 
 
 def patterns_of(
@@ -184,6 +200,7 @@ def fit_patterns(
     records: tuple[int, int],
     spec: EvidenceSpec,
     aggregates: tuple[EvidenceAggregates, EvidenceAggregates],
+    presence: tuple[FieldPresence, FieldPresence],
 ) -> tuple[MatchModel, PairOdds]:
     """Fit by EM and judge every pair, given the patterns of all pairs.
 
@@ -200,6 +217,8 @@ def fit_patterns(
         Records of the two sides.
     aggregates : two EvidenceAggregates
         Published by the two custodians.
+    presence : two FieldPresence
+        Which fields the two sides' records have.
 
     Raises
     ------
@@ -216,23 +235,29 @@ def fit_patterns(
     starts = {name: start_rates(spec, name, random[name]) for name in spec.fields}
     household_starts = {name: household_start(name, random[name]) for name in spec.fields}
     match, household = dict(starts), dict(household_starts)
-    probability = np.empty(len(patterns))
+    coverage = CandidateCoverage(spec, *presence)
+    freedom = np.ones(len(patterns))
     smaller = max(min(records), 1)
     matches = relatives = smaller / 2
     iteration, converged = 0, False
     while not converged and iteration < MAX_ITERATIONS:
         iteration += 1
-        expected = _expect(pairs, spec, match, random, household, matches, relatives, probability)
-        found = float(expected.matches.sum())
+        expected = _expect(pairs, spec, match, random, household, matches, relatives, freedom)
+        candidate_share = coverage.share(match)
+        found = min(float(expected.matches.sum()) / candidate_share, smaller)
         converged = iteration > MIN_ITERATIONS and abs(found - matches) <= TOLERANCE * max(matches, 1.0)
-        matches = min(max(found, SMALLEST_SHARE * smaller), smaller)
-        relatives = max(float(expected.kin.sum()), SMALLEST_SHARE * smaller)
+        matches = max(found, SMALLEST_SHARE * smaller)
+        kin = float(expected.kin.sum()) / coverage.share(household)
+        relatives = max(kin, SMALLEST_SHARE * smaller)
         if not converged:
             match = _learn_match(pairs.levels, spec, expected.matches, starts)
             household = _learn_household(pairs.levels, spec, expected.kin, household_starts)
+    graph = (expected.odds, pairs.of_pair, index_a, index_b, records, freedom)
+    pass_messages(*graph)
+    take_posteriors(*graph)
     return (
-        MatchModel(match, random, household, matches, relatives, iteration, converged),
-        PairOdds(expected.odds[pairs.of_pair], probability),
+        MatchModel(match, random, household, matches, relatives, candidate_share, iteration, converged),
+        PairOdds(expected.odds[pairs.of_pair], freedom),
     )
 
 
@@ -272,48 +297,6 @@ def household_start(name: str, random: Floats) -> Floats:
     if name in (GIVEN, BIRTH):
         return np.asarray((1.0 - HOUSEHOLD_EXACT) * random + HOUSEHOLD_EXACT * exact, np.float64)
     return random.copy() if name in PERSONAL_FIELDS else np.asarray(0.9 * exact + 0.1 * random, np.float64)
-
-
-def compete(
-    odds: Floats,
-    index_a: Indices,
-    index_b: Indices,
-    records_a: int,
-    records_b: int,
-) -> Floats:
-    """Posteriors when everybody has at most one match: odds / (1 + row's odds + column's odds - odds).
-
-    Parameters
-    ----------
-    odds : ndarray of float64, shape (m,)
-    index_a, index_b : ndarray of intp or uint32, shape (m,)
-        Each pair once.
-    records_a, records_b : int
-        Records of the two sides; the indices lie below.
-
-    Returns
-    -------
-    ndarray of float64, shape (m,)
-    """
-    probability = np.empty(len(odds))
-    each = np.arange(len(odds), dtype=np.uint32)
-    _compete(odds, each, index_a, index_b, (records_a, records_b), probability)
-    return probability
-
-
-def _compete(
-    odds: Floats,
-    of_pair: npt.NDArray[np.uint32],
-    index_a: Indices,
-    index_b: Indices,
-    records: tuple[int, int],
-    probability: Floats,
-) -> Floats:
-    """:func:`compete` with the odds of patterns; returns each pattern's sum of the posteriors."""
-    row, column, expected = np.zeros(records[0]), np.zeros(records[1]), np.zeros(len(odds))
-    _sum_odds(odds, of_pair, index_a, index_b, row, column)
-    _share_odds(odds, of_pair, index_a, index_b, row, column, probability, expected)
-    return expected
 
 
 def rarity_of_bands(aggregates: EvidenceAggregates, f: int, exact_rate: float) -> Floats:
@@ -386,17 +369,18 @@ def _expect(
     household: Mapping[str, Floats],
     matches: float,
     relatives: float,
-    probability: Floats,
+    freedom: Floats,
 ) -> _Expected:
-    """Odds by pattern, and the posteriors of all pairs with competition, which go into ``probability``."""
-    all_pairs = float(max(pairs.records_a * pairs.records_b, 1))
-    kin = _odds(_log_odds(pairs.levels, spec, household, random) + pairs.rarity_household)
-    kin *= relatives / all_pairs
-    odds = _odds(_log_odds(pairs.levels, spec, match, random) + pairs.rarity)
-    odds *= matches / all_pairs
-    odds /= 1.0 + kin
+    """Odds and sums of posteriors by pattern, with competition; ``freedom`` is brought along."""
     records = (pairs.records_a, pairs.records_b)
-    expected = _compete(odds, pairs.of_pair, pairs.index_a, pairs.index_b, records, probability)
+    kin = _odds(_log_odds(pairs.levels, spec, household, random) + pairs.rarity_household)
+    kin *= relatives / float(max(pairs.records_a * pairs.records_b, 1))
+    odds = _odds(_log_odds(pairs.levels, spec, match, random) + pairs.rarity)
+    odds *= prior_odds(matches, *records)
+    odds /= 1.0 + kin
+    graph = (odds, pairs.of_pair, pairs.index_a, pairs.index_b, records, freedom)
+    pass_messages(*graph, sweeps=SWEEPS_AN_ITERATION)
+    expected = expect_patterns(*graph)
     # of the pairs that are no match, households have their share of odds, the same for all of a pattern
     return _Expected(odds, expected, (pairs.counts - expected) * kin / (1.0 + kin))
 
@@ -404,39 +388,6 @@ def _expect(
 def _odds(logs: Floats) -> Floats:
     odds: Floats = np.exp(np.clip(logs, -MAX_LOG_ODDS, MAX_LOG_ODDS))
     return odds
-
-
-@CompiledKernel
-def _sum_odds(  # pragma: no cover - compiled; held to its twin in tests/reference
-    odds: Floats,
-    of_pair: npt.NDArray[np.uint32],
-    index_a: Indices,
-    index_b: Indices,
-    row: Floats,
-    column: Floats,
-) -> None:
-    for k in range(of_pair.shape[0]):
-        row[index_a[k]] += odds[of_pair[k]]
-        column[index_b[k]] += odds[of_pair[k]]
-
-
-@CompiledKernel
-def _share_odds(  # pragma: no cover - compiled; held to its twin in tests/reference
-    odds: Floats,
-    of_pair: npt.NDArray[np.uint32],
-    index_a: Indices,
-    index_b: Indices,
-    row: Floats,
-    column: Floats,
-    probability: Floats,
-    expected: Floats,
-) -> None:
-    """The pair's own odds stand in both sums; rounding must not let the rest fall below zero."""
-    for k in range(of_pair.shape[0]):
-        own = odds[of_pair[k]]
-        rivals = max(row[index_a[k]] - own, 0.0) + max(column[index_b[k]] - own, 0.0)
-        probability[k] = own / (1.0 + own + rivals)
-        expected[of_pair[k]] += probability[k]
 
 
 def _learn_match(

@@ -23,7 +23,13 @@ from pydantic import (
 )
 
 from linkage_core.errors import ProtocolError
-from linkage_core.protocol.protocol_mistakes import EPOCH_PATTERN, NAME_PATTERN, EntryError, describe_mistake
+from linkage_core.protocol.protocol_mistakes import (
+    DIGEST_PATTERN,
+    EPOCH_PATTERN,
+    NAME_PATTERN,
+    EntryError,
+    describe_mistake,
+)
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 # Strict: TOML has types of its own, so that true or "3" where a number belongs is a mistake. Whole numbers
@@ -38,15 +44,17 @@ FieldKind = Literal["name", "date", "sex", "text", "postcode", "phone", "email"]
 BLOCKING_CODES: dict[str, frozenset[str]] = {
     "exact": frozenset({"name", "date", "sex", "text", "postcode", "phone", "email"}),
     "soundex": frozenset({"name"}),
+    "nickname": frozenset({"name"}),
+    "nickname_sound": frozenset({"name"}),
     "prefix1": frozenset({"name", "text", "postcode"}),
     "prefix3": frozenset({"name", "text", "postcode"}),
     "suffix3": frozenset({"name"}),
+    "decade": frozenset({"date"}),
     "year": frozenset({"date"}),
     "year_month": frozenset({"date"}),
     "month_day": frozenset({"date"}),
     "year_digit_month_day": frozenset({"date"}),
     "year_sorted_day_month": frozenset({"date"}),
-    "decade": frozenset({"date"}),
     "house_number": frozenset({"text"}),
     "street_start": frozenset({"text"}),
 }
@@ -54,6 +62,9 @@ BLOCKING_CODES: dict[str, frozenset[str]] = {
 
 NAMES = "names"
 """A pseudo-field for parts: given and family name without their order, so that swapped names agree."""
+
+NICKNAME_CODES = frozenset({"nickname", "nickname_sound"})
+"""Codes that need the protocol's nickname table."""
 
 REQUIRED_FIELDS: dict[str, FieldKind] = {"given_name": "name", "family_name": "name", "birth_date": "date"}
 """Fields that every protocol has, with their kinds."""
@@ -82,6 +93,13 @@ class FieldSpec(_Frozen):
     name: Name
     kind: FieldKind
     q: WholeNumber = Field(default=2, ge=1, le=4)
+
+
+class NicknameTableSpec(_Frozen):
+    """Which nickname table the custodians use: its version and the SHA-256 of its file, so that both have it."""
+
+    version: Name
+    sha256: Annotated[str, StringConstraints(pattern=DIGEST_PATTERN)]
 
 
 class BlockingPart(_Frozen):
@@ -119,9 +137,14 @@ class BlockingPass(_Frozen):
 
 
 class BlockingSpec(_Frozen):
-    """All passes, and the limits that keep one crowded value from exploding."""
+    """All passes, and the limits that keep one crowded value from exploding.
 
-    max_block_pairs: WholeNumber = Field(default=2000, ge=1, le=10**9)
+    ``partners_per_record`` bounds what a record asks for: it takes its smallest blocks first, up to so many
+    partners, more when it has fewer values (:mod:`linkage_core.linkage_unit.candidate_pairs`).
+    """
+
+    partners_per_record: WholeNumber = Field(default=22, ge=1, le=10**6)
+    max_block_pairs: WholeNumber = Field(default=200_000, ge=1, le=10**9)
     pair_budget: WholeNumber = Field(default=50_000_000, ge=1, le=10**12)
     passes: tuple[BlockingPass, ...] = Field(min_length=1, max_length=32)
 
@@ -227,6 +250,7 @@ class LinkageProtocol(_Frozen):
     normaliser_version: WholeNumber = Field(ge=1, le=1)
     custodians: tuple[Name, Name]
     fields: tuple[FieldSpec, ...] = Field(min_length=1, max_length=100)
+    nickname_table: NicknameTableSpec | None = None
     blocking: BlockingSpec
     evidence: EvidenceRules
     decision: DecisionSpec
@@ -253,6 +277,8 @@ class LinkageProtocol(_Frozen):
         _refuse_duplicates("custodian", self.custodians)
         _check_required_fields(self)
         _refuse_duplicates("evidence filter", tuple(group.name for group in self.evidence.filters))
+        if NAMES in self.field_names:
+            raise EntryError(f"a field called {NAMES}", f"another name: {NAMES} means both names, unordered")
         _check_groups(self)
         _check_parts(self)
         return self
@@ -260,6 +286,7 @@ class LinkageProtocol(_Frozen):
 
 _KNOWN_ENTRIES: dict[tuple[str, ...], Sequence[str]] = {
     (): tuple(LinkageProtocol.model_fields),
+    ("nickname_table",): tuple(NicknameTableSpec.model_fields),
     ("fields",): tuple(FieldSpec.model_fields),
     ("blocking",): tuple(BlockingSpec.model_fields),
     ("blocking", "passes"): tuple(BlockingPass.model_fields),
@@ -314,19 +341,34 @@ def _check_parts(protocol: LinkageProtocol) -> None:
         distinct = frozenset((part.field, part.code) for part in parts)
         if len(distinct) < len(parts):
             raise EntryError(f"a part twice in {name}", "each part once")
-        if len({part.field for part in parts}) < 2 and parts[0].field != NAMES:
-            raise EntryError(
-                f"{name} over a single field", "two fields or more, or its values can be counted"
-            )
+        _check_breadth(protocol, name, parts)
         if distinct in seen:
             raise EntryError(f"{seen[distinct]} and {name} of the same parts", "one of them")
         seen[distinct] = name
+
+
+def _check_breadth(protocol: LinkageProtocol, name: str, parts: Parts) -> None:
+    """Values of one field alone could be counted, and matched with a list of names or dates by frequency.
+
+    Two parts of an address are a home's: no value of theirs is frequent.
+    """
+    fields = {part.field for part in parts}
+    if len(fields) > 1 or NAMES in fields:
+        return
+    (field,) = fields
+    if len(parts) < 2 or protocol.field(field).kind != "text":
+        raise EntryError(
+            f"{name} over {field} alone", "parts of at least two fields, or two parts of an address"
+        )
 
 
 def _check_part(protocol: LinkageProtocol, name: str, part: BlockingPart) -> None:
     if part.field not in (*protocol.field_names, NAMES):
         found = f"{name} over {part.field}, which is no field"
         raise EntryError(found, f"one of {', '.join(protocol.field_names)}, {NAMES}")
+    if part.code in NICKNAME_CODES and protocol.nickname_table is None:
+        found = f"{name} taking {part.code}, but no nickname_table"
+        raise EntryError(found, "the table's version and sha256")
     kind = "name" if part.field == NAMES else protocol.field(part.field).kind
     if kind not in BLOCKING_CODES[part.code]:
         found = f"{name} taking {part.code} of {part.field}, a field of kind {kind}"

@@ -21,10 +21,12 @@ KnownEntries = Mapping[tuple[str, ...], Sequence[str]]
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,39}$"
 EPOCH_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$"
+DIGEST_PATTERN = r"^[0-9a-f]{64}$"
 
 _SHOWN_CHARACTERS = 60
 _PATTERNS_IN_WORDS = {
     NAME_PATTERN: "1 to 40 of a-z, 0-9 and _, a letter first",
+    DIGEST_PATTERN: "a SHA-256 as 64 hex digits, lower case",
     EPOCH_PATTERN: "1 to 40 of A-Z, a-z, 0-9, '.', '_' and '-', a letter or digit first",
 }
 _MODELS_IN_WORDS = {"BlockingPart": "a text such as 'family_name:soundex'"}

@@ -45,6 +45,9 @@ def _plain(node: Any, definitions: Node, path: str) -> Any:
         return [_plain(item, definitions, path) for item in node]
     if not isinstance(node, dict):
         return node
+    if {"type": "null"} in node.get("anyOf", ()):  # may be absent; TOML has no null
+        (present,) = (choice for choice in node["anyOf"] if choice != {"type": "null"})
+        return _plain(present, definitions, path)
     if "$ref" in node:
         name = str(node["$ref"]).rpartition("/")[2]
         if name == "BlockingPart":
@@ -128,6 +131,7 @@ def _required_fields() -> Node:
 _MORE_RULES: dict[str, Callable[[], Node]] = {
     "custodians": lambda: {"uniqueItems": True},
     "fields": _required_fields,
+    "fields.name": lambda: {"not": {"const": NAMES}},
     "blocking.passes.parts": _two_fields,
     "evidence.rarity_edges": lambda: {"uniqueItems": True},
     "evidence.tokens": _tokens,

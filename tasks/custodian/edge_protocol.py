@@ -58,6 +58,17 @@ def encode_protocol_file(
 
     All normalised rows are held at once, since rarity bands need them.
     """
+    normalised, read, missing = normalised_people(people, rules, reasons, tell)
+    encoded, aggregates = encode_records(normalised, encoder)
+    fill = float(np.mean(aggregates.filter_fill))
+    output.write(write_part(encoded, rules.protocol))
+    return EdgeCounts(read, len(encoded), fill), missing
+
+
+def normalised_people(
+    people: People, rules: ProtocolRules, reasons: ReasonsFile, tell: Progress
+) -> tuple[pa.RecordBatch, int, dict[str, int]]:
+    """All sound rows, normalised, in one batch; how many rows were read; missing values by field."""
     protocol = rules.protocol
     parts = [no_rows(protocol)]
     missing: Counter[str] = Counter()
@@ -73,10 +84,7 @@ def encode_protocol_file(
         parts.append(normalised.records)
         read += len(batch.row_numbers) + len(batch.misfits)
         tell(read, batch.bytes_read)
-    encoded, aggregates = encode_records(pa.concat_batches(parts), encoder)
-    fill = float(np.mean(aggregates.filter_fill))
-    output.write(write_part(encoded, protocol))
-    return EdgeCounts(read, len(encoded), fill), dict(missing)
+    return pa.concat_batches(parts), read, dict(missing)
 
 
 def check_protocol_people(

@@ -95,7 +95,8 @@ def _leaving_section(report: EdgeReport) -> list[str]:
             *(f"    {column.name} ({column.type}): {column.meaning}" for column in file.columns),
         ]
     lines.append(f"  Order of the rows: {report.order}.")
-    lines.append(f"  On average {100 * report.mean_fill:.1f}% of a filter's bits are set.")
+    if report.mean_fill:
+        lines.append(f"  On average {100 * report.mean_fill:.1f}% of a filter's bits are set.")
     lines.append(
         "  Whoever holds this file and the key can test guesses about people; without the key, attacks"
     )

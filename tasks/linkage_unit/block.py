@@ -18,6 +18,7 @@ def block_records(a: ReceivedDelivery, b: ReceivedDelivery, unit: LinkageUnit) -
         blocking_values(a.records, spec),
         blocking_values(b.records, spec),
         pass_names=unit.protocol.pass_names,
+        partners_per_record=blocking.partners_per_record,
         max_block_pairs=blocking.max_block_pairs,
         pair_budget=blocking.pair_budget,
     )

@@ -10,7 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from linkage_core.custodian.blocking_keys import coding_functions
 from linkage_core.custodian.field_columns import field_columns
+from linkage_core.custodian.nickname_table import load_formal_names
 from linkage_core.custodian.normalise import normalise_batch
 from linkage_core.custodian.source_format import SourceFormat
 from linkage_core.custodian.tokens import encode_tokens
@@ -115,7 +117,8 @@ def blocking_columns(side: pa.RecordBatch, key: bytes) -> np.ndarray:
 def token_columns(side: pa.RecordBatch, spec: EvidenceSpec, key: bytes) -> np.ndarray:
     """All tokens of a side, the passes' first: uint64, shape (n, tokens)."""
     keys = {token.name: derive_key(key, ("token", token.name)) for token in spec.tokens}
-    return encode_tokens(field_columns(side, spec.fields), spec.tokens, keys, side.num_rows)
+    functions = coding_functions(load_formal_names(PROTOCOL.nickname_table))
+    return encode_tokens(field_columns(side, spec.fields, functions), spec.tokens, keys, side.num_rows)
 
 
 def candidate_pairs(registers: Registers) -> CandidatePairs:
@@ -125,6 +128,7 @@ def candidate_pairs(registers: Registers) -> CandidatePairs:
         blocking_columns(registers.side_a, key),
         blocking_columns(registers.side_b, key),
         pass_names=PROTOCOL.pass_names,
+        partners_per_record=PROTOCOL.blocking.partners_per_record,
         max_block_pairs=PROTOCOL.blocking.max_block_pairs,
         pair_budget=PROTOCOL.blocking.pair_budget,
     )

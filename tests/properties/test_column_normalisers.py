@@ -12,6 +12,7 @@ from linkage_core.custodian.birth_date_columns import read_birth_dates
 from linkage_core.custodian.birth_dates import parse_birth_date
 from linkage_core.custodian.column_normalisers import normalise_values
 from linkage_core.custodian.source_format import SourceFormat, compile_date_formats
+from linkage_core.custodian.text_folding import words
 from linkage_core.custodian.value_normalisers import value_normaliser
 
 FORMATS = (
@@ -22,7 +23,9 @@ FORMATS = (
 AS_OF = dt.date(2026, 3, 31)
 NOISE = st.text(alphabet="abzAZ019 .-'@+()/é\t\x00ß", max_size=14)
 WORDS = st.sampled_from(
-    ["Street", "street", "STR", "Mount", "box", "Box", "and", "And", "homeless", "unknown", "nfa", "main", "Oak-Hill", "O'Neil", "12", "7b", "po", "PO"]
+    sorted(
+        words("Street street STR Mount box Box and And homeless unknown nfa main Oak-Hill O'Neil 12 7b po PO")
+    )
 )
 DAYS = st.one_of(
     st.dates(dt.date(1870, 1, 1), dt.date(2030, 1, 1)),

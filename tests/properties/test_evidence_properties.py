@@ -13,6 +13,7 @@ from linkage_core.custodian.field_aggregates import q_gram_differences
 from linkage_core.custodian.field_columns import FieldColumn
 from linkage_core.custodian.q_grams import value_q_grams
 from linkage_core.linkage_unit.comparison_vectors import compare_pairs, near_pairs
+from linkage_core.linkage_unit.competition import compete, expect_patterns, pass_messages
 from linkage_core.linkage_unit.link_probabilities import (
     LinkProbabilities,
     _pool_adjacent,
@@ -20,17 +21,17 @@ from linkage_core.linkage_unit.link_probabilities import (
     links_above,
     local_error_rates,
 )
-from linkage_core.linkage_unit.match_model import _compete, compete
 from linkage_core.linkage_unit.pair_patterns import find_patterns, merge_patterns
 from linkage_core.protocol.encoded_evidence import EncodedEvidence
 from linkage_core.protocol.evidence_spec import CORE_FIELDS, IMPLIED_CODES
 from linkage_core.protocol.linkage_protocol import FieldSpec
 from tests.reference.evidence_reference import (
-    slow_compete,
     slow_diffuse,
     slow_isotonic,
     slow_known,
     slow_level,
+    slow_matchings,
+    slow_messages,
     slow_patterns,
     slow_q_gram_differences,
 )
@@ -118,23 +119,40 @@ def test_levels_do_not_depend_on_threads_or_order(seed, threads):
     assert np.array_equal(turned, whole[::-1])
 
 
-@PATIENT
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 3), st.integers(0, 3), st.floats(0, 1e6)),
-        max_size=12,
-        unique_by=lambda p: p[:2],
-    )
+PAIRS = st.lists(
+    st.tuples(st.integers(0, 3), st.integers(0, 3), st.floats(0, 1e4)), max_size=9, unique_by=lambda p: p[:2]
 )
-def test_competition_agrees_with_summing_rivals(pairs):
+
+
+@PATIENT
+@given(PAIRS)
+def test_competition_agrees_with_messages_sent_pair_by_pair(pairs):
     i, j = (np.array([p[s] for p in pairs], np.intp) for s in (0, 1))
     odds = np.array([p[2] for p in pairs])
-    expected = slow_compete(odds, i, j)
-    assert compete(odds, i, j, 4, 4).tolist() == pytest.approx(expected, abs=1e-9)
+    expected = slow_messages(odds, i, j)
+    got = compete(odds, i, j, 4, 4)
+    assert got.tolist() == pytest.approx(expected, abs=1e-3)
+    assert np.bincount(i, got, 4).max() <= 1 + 1e-9
     distinct, of_pair = np.unique(odds, return_inverse=True)
-    sums = _compete(distinct, of_pair.astype(np.uint32), i, j, (4, 4), np.empty(len(odds)))
-    by_pattern = [sum(p for p, o in zip(expected, odds, strict=True) if o == own) for own in distinct]
+    graph = (distinct, of_pair.astype(np.uint32), i, j, (4, 4), np.ones(len(odds)))
+    pass_messages(*graph)
+    sums = expect_patterns(*graph)
+    by_pattern = [sum(p for p, o in zip(got, odds, strict=True) if o == own) for own in distinct]
     assert sums.tolist() == pytest.approx(by_pattern, abs=1e-9)
+
+
+@PATIENT
+@given(PAIRS)
+def test_without_circles_competition_is_exact(pairs):
+    tree, group = [], {("a", n): ("a", n) for n in range(4)} | {("b", n): ("b", n) for n in range(4)}
+    for i, j, weight in pairs:
+        if group["a", i] != group["b", j]:
+            old, new = group["a", i], group["b", j]
+            group = {node: new if root == old else root for node, root in group.items()}
+            tree.append((i, j, weight))
+    i, j = (np.array([p[s] for p in tree], np.intp) for s in (0, 1))
+    odds = np.array([p[2] for p in tree])
+    assert compete(odds, i, j, 4, 4).tolist() == pytest.approx(slow_matchings(odds, i, j), abs=1e-4)
 
 
 @PATIENT

@@ -52,19 +52,22 @@ def blocking_values(draw):
 
 
 @PATIENT
-@given(blocking_values(), st.integers(0, 20))
-def test_candidates_agree_with_comparing_everybody_with_everybody(case, max_block_pairs):
+@given(blocking_values(), st.integers(0, 20), st.none() | st.integers(1, 8))
+def test_candidates_agree_with_comparing_everybody_with_everybody(case, max_block_pairs, partners):
     blocking_a, blocking_b = case
     names = [f"p{p}" for p in range(blocking_a.shape[1])]
     got = propose_pairs(
-        blocking_a, blocking_b, pass_names=names, max_block_pairs=max_block_pairs, pair_budget=10_000
-    )
-    expected = slow_candidates(blocking_a, blocking_b, max_block_pairs)
+        blocking_a, blocking_b, pass_names=names, max_block_pairs=max_block_pairs, pair_budget=10_000,
+        partners_per_record=partners,
+    )  # fmt: skip
+    expected = slow_candidates(blocking_a, blocking_b, max_block_pairs, partners)
+    everything = slow_candidates(blocking_a, blocking_b, max_block_pairs)
     assert list(zip(got.index_a.tolist(), got.index_b.tolist(), strict=True)) == sorted(expected)
     for i, j, passes in zip(got.index_a, got.index_b, got.passes, strict=True):
         assert set(pass_names_of(int(passes), names)) == {names[p] for p in expected[i, j]}
     for p, report in enumerate(got.reports):
         assert report.pairs == sum(p in passes for passes in expected.values())
+        assert report.pairs + report.pairs_left_out == sum(p in passes for passes in everything.values())
         assert report.blocks + report.blocks_dropped == sum(report.size_histogram)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def slow_diffuse(filter_words, table) -> list[int]:
     """Output words of one filter, bit by bit."""
@@ -53,13 +55,34 @@ def slow_level(field, known, spec, present, core):
     return level if tested else None
 
 
-def slow_compete(odds, index_a, index_b):
-    """Posterior of each pair against all pairs that share a record with it."""
-    out = []
-    for k, (i, j) in enumerate(zip(index_a, index_b, strict=True)):
-        rivals = sum(odds[n] * ((index_a[n] == i) + (index_b[n] == j)) for n in range(len(odds)) if n != k)
-        out.append(odds[k] / (1 + odds[k] + rivals))
-    return out
+def slow_messages(odds, index_a, index_b, sweeps=300):
+    """Williams and Lau's messages, pair by pair: a wish from A to B, and how free B's record is for it."""
+    pairs = list(zip(index_a, index_b, strict=True))
+    free = [1.0] * len(pairs)
+    for _ in range(sweeps):
+        wish = [
+            odds[k] / (1 + sum(odds[n] * free[n] for n in range(len(pairs)) if n != k and pairs[n][0] == i))
+            for k, (i, _) in enumerate(pairs)
+        ]
+        free = [
+            1 / (1 + sum(wish[n] for n in range(len(pairs)) if n != k and pairs[n][1] == j))
+            for k, (_, j) in enumerate(pairs)
+        ]
+    rows = [sum(odds[n] * free[n] for n in range(len(pairs)) if pairs[n][0] == i) for i, _ in pairs]
+    return [odds[k] * free[k] / (1 + rows[k]) for k in range(len(pairs))]
+
+
+def slow_matchings(odds, index_a, index_b):
+    """Each pair's share of the weight of all one-to-one choices of pairs, by trying every choice."""
+    total, of_pair = 0.0, [0.0] * len(odds)
+    for choice in range(1 << len(odds)):
+        chosen = [k for k in range(len(odds)) if choice >> k & 1]
+        if all(len({index[k] for k in chosen}) == len(chosen) for index in (index_a, index_b)):
+            weight = math.prod(odds[k] for k in chosen)
+            total += weight
+            for k in chosen:
+                of_pair[k] += weight
+    return [share / total for share in of_pair]
 
 
 def slow_isotonic(wrong, links):

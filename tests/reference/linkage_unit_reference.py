@@ -17,14 +17,39 @@ def slow_dice(filter_a, filter_b) -> float:
     return float(Fraction(2 * len(bits_a & bits_b), len(bits_a) + len(bits_b)))
 
 
-def slow_candidates(blocking_a, blocking_b, max_block_pairs):
+def slow_candidates(blocking_a, blocking_b, max_block_pairs, partners_per_record=None):
     """``{(i, j): set of passes}`` by comparing every record with every other."""
+    passes = range(len(blocking_a[0]) if len(blocking_a) else 0)
+    columns_a = [[int(row[p]) for row in blocking_a] for p in passes]
+    columns_b = [[int(row[p]) for row in blocking_b] for p in passes]
+
+    def in_kept_block(p, value):
+        pairs = columns_a[p].count(value) * columns_b[p].count(value)
+        return value != 0 and 0 < pairs <= max_block_pairs
+
+    in_use = [p for p in passes if any(in_kept_block(p, value) for value in columns_a[p])]
+
+    def taken(record, others):
+        """Passes whose block the record takes, its smallest blocks first."""
+        present = sum(1 for p in in_use if record[p])
+        room = partners_per_record * len(in_use) ** 3 // max(present, 1) ** 3
+        blocks = sorted(
+            (others[p].count(int(record[p])), p) for p in passes if in_kept_block(p, int(record[p]))
+        )
+        chosen, asked = set(), 0
+        for partners, p in blocks:
+            asked += partners
+            if asked <= room:
+                chosen.add(p)
+        return chosen
+
+    everything = set(passes)
+    takes_a = [everything if partners_per_record is None else taken(row, columns_b) for row in blocking_a]
+    takes_b = [everything if partners_per_record is None else taken(row, columns_a) for row in blocking_b]
     found: dict[tuple[int, int], set[int]] = {}
-    for p in range(len(blocking_a[0]) if len(blocking_a) else 0):
-        column_a = [int(row[p]) for row in blocking_a]
-        column_b = [int(row[p]) for row in blocking_b]
-        for (i, a), (j, b) in product(enumerate(column_a), enumerate(column_b)):
-            if a and a == b and column_a.count(a) * column_b.count(b) <= max_block_pairs:
+    for p in passes:
+        for (i, a), (j, b) in product(enumerate(columns_a[p]), enumerate(columns_b[p])):
+            if a == b and in_kept_block(p, a) and (p in takes_a[i] or p in takes_b[j]):
                 found.setdefault((i, j), set()).add(p)
     return found
 

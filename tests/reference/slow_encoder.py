@@ -6,8 +6,10 @@ They share no code with the encoder besides the protocol's types. Fast and slow 
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import hmac
+from pathlib import Path
 
 from linkage_core.protocol.linkage_protocol import (
     FieldSpec,
@@ -16,6 +18,8 @@ from linkage_core.protocol.linkage_protocol import (
     Parts,
     protocol_fingerprint,
 )
+
+NICKNAMES = Path(__file__).parents[2] / "linkage_core" / "custodian" / "tables" / "nicknames_us_1.csv.gz"
 
 Record = dict[str, str | None]
 
@@ -142,10 +146,13 @@ def slow_code(value: str, code: str) -> str | None:
         return _slow_house_number(value)
     if code == "street_start":
         return _slow_street_start(value)
+    if code in ("nickname", "nickname_sound"):
+        formal = slow_formal_name(value)
+        return formal if code == "nickname" else slow_soundex(formal)
     year, month, day = value[:4], value[4:6], value[6:8]
     return {
-        "year": year,
         "decade": year[:3],
+        "year": year,
         "year_month": year + month,
         "month_day": month + day,
         "year_digit_month_day": year[3] + month + day,
@@ -170,6 +177,16 @@ _STREET_WORDS = set(
 def _slow_street_start(street: str) -> str | None:
     kept = [word for word in street.split(" ") if word.isalpha() and word not in _STREET_WORDS]
     return "".join(kept)[:4] or None
+
+
+def slow_formal_name(name: str) -> str:
+    """The table's formal name of a nickname, read line by line; the name itself if it has no line."""
+    with gzip.open(NICKNAMES, "rt") as lines:
+        for line in lines:
+            nickname, formal = line.rstrip("\n").split(",")
+            if nickname == name:
+                return formal
+    return name
 
 
 def slow_part(record: Record, field: str, code: str) -> str | None:

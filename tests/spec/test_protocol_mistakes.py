@@ -14,8 +14,9 @@ from linkage_core.protocol.linkage_protocol import parse_protocol
 
 GOOD = (Path(__file__).parents[2] / "deployments" / "linkage_protocol.toml").read_text(encoding="utf-8")
 
-PASS_TWO = 'parts = ["given_name:prefix1", "birth_date:year_digit_month_day"]'
-PASS_LAST = 'parts = ["birth_date", "email"]'
+PASS_FOUR = 'parts = ["birth_date:year_digit_month_day", "sex"]'
+PASS_LAST = 'parts = ["street:house_number", "street:street_start"]'
+TABLE = GOOD[GOOD.index("[nickname_table]") : GOOD.index("# Pairs that agree")]
 GIVEN = 'name = "given_name"\nkind = "name"'
 TOKEN = '["given_name", "family_name"],'
 GROUP = 'fields = ["given_name", "family_name"]'
@@ -70,37 +71,48 @@ MISTAKES: list[tuple[str, str, str, str]] = [
     ("no fields", "", "fields = []", "fields = a list of 0; expected at least 1 item"),
     ("a field a text", "", "fields = ['given_name']", "fields[1] = 'given_name'; expected a table"),
     # the blocking passes
-    ("a pass of one part", PASS_TWO, 'parts = ["given_name:soundex"]', "given_initial_birth_digits over a single field; expected two fields"),
-    ("parts a text", PASS_TWO, 'parts = "given_name"', "given_initial_birth_digits.parts = 'given_name'; expected a list"),
-    ("a part a number", PASS_TWO, 'parts = ["sex", 1]', "given_initial_birth_digits.parts[2] = 1; expected a text such as 'family_name:soundex'"),
-    ("parts missing", PASS_TWO, "", "found no entry blocking.passes.given_initial_birth_digits.parts"),
-    ("an unknown code", PASS_TWO, 'parts = ["sex", "given_name:metaphone"]', "the unknown blocking code 'metaphone' in"),
-    ("an empty code", PASS_TWO, 'parts = ["sex", "given_name:"]', "the unknown blocking code '' in blocking.passes.given"),
-    ("a code too many", PASS_TWO, 'parts = ["sex", "given_name:exact:exact"]', "the unknown blocking code 'exact:exact'"),
-    ("no field before it", PASS_TWO, 'parts = ["sex", ":exact"]', "parts[2].field = ':exact'; expected 1 to 40 of a-z"),
-    ("an undeclared field", PASS_TWO, 'parts = ["sex", "maiden_name"]', "digits over maiden_name, which is no field"),
-    ("Soundex of a date", PASS_TWO, 'parts = ["sex", "birth_date:soundex"]', "soundex of birth_date, a field of kind date"),
-    ("two codes of one field", PASS_TWO, 'parts = ["birth_date:year", "birth_date:month_day"]', "digits over a single field; expected two fields"),
-    ("no parts", PASS_TWO, "parts = []", "given_initial_birth_digits.parts = a list of 0; expected at least 1"),
-    ("a date as a name", PASS_TWO, 'parts = ["names:year"]', "taking year of names, a field of kind name"),
-    ("a part twice", PASS_TWO, 'parts = ["sex", "sex:exact"]', "a part twice in the blocking pass given_initial"),
-    ("a pass again", PASS_LAST, PASS_TWO, "given_initial_birth_digits and the blocking pass birth_date_email of the same parts"),
-    ("a pass name twice", '"both_sounds"', '"birth_date_phone"', "the blocking pass birth_date_phone twice"),
-    ("a pass name with a dot", '"both_sounds"', '"both.sounds"', "blocking.passes[7].name = 'both.sounds'"),
-    ("a misspelt pass entry", PASS_TWO, PASS_TWO.replace("parts", "fields"), "blocking.passes.given_initial_birth_digits.fields"),
-    ("no pairs in a block", "max_block_pairs = 2000", "max_block_pairs = 0", "blocking.max_block_pairs = 0; expected at least 1"),
-    ("a block over the budget", "50_000_000", "100", "max_block_pairs = 2000 in blocking; expected at most pair_budget = 100"),
-    ("a budget of text", "50_000_000", '"many"', "blocking.pair_budget = 'many'; expected a whole number"),
+    ("a pass of one part", PASS_FOUR, 'parts = ["given_name:soundex"]', "birth_digits_sex over given_name alone; expected parts of at least two fields"),
+    ("parts a text", PASS_FOUR, 'parts = "given_name"', "birth_digits_sex.parts = 'given_name'; expected a list"),
+    ("a part a number", PASS_FOUR, 'parts = ["sex", 1]', "birth_digits_sex.parts[2] = 1; expected a text such as 'family_name:soundex'"),
+    ("parts missing", PASS_FOUR, "", "found no entry blocking.passes.birth_digits_sex.parts"),
+    ("an unknown code", PASS_FOUR, 'parts = ["sex", "given_name:metaphone"]', "the unknown blocking code 'metaphone' in"),
+    ("an empty code", PASS_FOUR, 'parts = ["sex", "given_name:"]', "the unknown blocking code '' in blocking.passes.birth"),
+    ("a code too many", PASS_FOUR, 'parts = ["sex", "given_name:exact:exact"]', "the unknown blocking code 'exact:exact'"),
+    ("no field before it", PASS_FOUR, 'parts = ["sex", ":exact"]', "parts[2].field = ':exact'; expected 1 to 40 of a-z"),
+    ("an undeclared field", PASS_FOUR, 'parts = ["sex", "maiden_name"]', "birth_digits_sex over maiden_name, which is no field"),
+    ("Soundex of a date", PASS_FOUR, 'parts = ["sex", "birth_date:soundex"]', "soundex of birth_date, a field of kind date"),
+    ("two codes of one field", PASS_FOUR, 'parts = ["birth_date:year", "birth_date:month_day"]', "birth_digits_sex over birth_date alone; expected parts of at least two fields"),
+    ("no parts", PASS_FOUR, "parts = []", "birth_digits_sex.parts = a list of 0; expected at least 1"),
+    ("a date as a name", PASS_FOUR, 'parts = ["names:year"]', "taking year of names, a field of kind name"),
+    ("a part twice", PASS_FOUR, 'parts = ["sex", "sex:exact"]', "a part twice in the blocking pass birth_digits_sex"),
+    ("a pass again", PASS_LAST, PASS_FOUR, "birth_digits_sex and the blocking pass house_number_street of the same parts"),
+    ("a pass name twice", '"both_sounds"', '"family_postcode"', "the blocking pass family_postcode twice"),
+    ("a pass name with a dot", '"both_sounds"', '"both.sounds"', "blocking.passes[6].name = 'both.sounds'"),
+    ("a misspelt pass entry", PASS_FOUR, PASS_FOUR.replace("parts", "fields"), "blocking.passes.birth_digits_sex.fields"),
+    ("no pairs in a block", "max_block_pairs = 200_000", "max_block_pairs = 0", "blocking.max_block_pairs = 0; expected at least 1"),
+    ("a block over the budget", "100_000_000", "100", "max_block_pairs = 200000 in blocking; expected at most pair_budget = 100"),
+    ("a budget of text", "100_000_000", '"many"', "blocking.pair_budget = 'many'; expected a whole number"),
+    ("a street alone", PASS_LAST, 'parts = ["street"]', "house_number_street over street alone; expected parts of at least two fields, or two parts of an address"),
+    ("nicknames of a date", PASS_FOUR, 'parts = ["sex", "birth_date:nickname"]', "taking nickname of birth_date, a field of kind date"),
+    ("no room for partners", "partners_per_record = 22", "partners_per_record = 0", "blocking.partners_per_record = 0; expected at least 1"),
+    ("room as a text", "partners_per_record = 22", 'partners_per_record = "22"', "blocking.partners_per_record = '22'; expected a whole number"),
+    ("a field called names", 'name = "middle_name"', 'name = "names"', "found a field called names; expected another name"),
+    # the nickname table
+    ("no nickname table", TABLE, "", "taking nickname_sound, but no nickname_table; expected the table's version and sha256"),
+    ("a table without digest", TABLE, '[nickname_table]\nversion = "us_1"\n', "found no entry nickname_table.sha256"),
+    ("a table without version", 'version = "us_1"', "", "found no entry nickname_table.version"),
+    ("a digest cut short", 'sha256 = "9be3', 'sha256 = "9', "expected a SHA-256 as 64 hex digits, lower case"),
+    ("a misspelt table entry", 'sha256 = "9be3', 'sha265 = "9be3', "unknown entry nickname_table.sha265 (did you mean sha256?)"),
     # the evidence
     ("no evidence", "[evidence]", "[blocking.evidence]", "found the unknown entry blocking.evidence"),
     ("tokens missing", "tokens = [", "token = [", "unknown entry evidence.token (did you mean tokens?)"),
     ("a token a text", TOKEN, '"given_name",', "evidence.tokens[1] = 'given_name'; expected a list"),
-    ("a token of one field", TOKEN, '["given_name"],', "the evidence token 1 over a single field; expected two"),
+    ("a token of one field", TOKEN, '["given_name"],', "the evidence token 1 over given_name alone; expected parts of at least two"),
     ("a token of an absent field", TOKEN, '["given_name", "born"],', "the evidence token 1 over born, which is no field"),
     ("a token of an unknown code", TOKEN, '["given_name", "born:day"],', "the unknown blocking code 'day' in evidence.tokens[1]"),
     ("a code of another kind", TOKEN, '["given_name:year", "sex"],', "the evidence token 1 taking year of given_name"),
     ("a token twice", TOKEN, TOKEN + TOKEN, "the evidence token 1 and the evidence token 2 of the same parts"),
-    ("a pass as a token", TOKEN, '["sex", "birth_date"],', "the blocking pass birth_date_sex and the evidence token 1 of the same"),
+    ("a pass as a token", TOKEN, '["sex", "given_name"],', "the blocking pass given_sex and the evidence token 1 of the same"),
     ("a part twice in a token", TOKEN, '["sex", "birth_date", "sex"],', "a part twice in the evidence token 1"),
     ("edges that fall", "[-1.5, 1.5]", "[1.5, -1.5]", "edges that do not ascend in evidence.rarity_edges"),
     ("an edge that is no number", "[-1.5, 1.5]", "[nan]", "evidence.rarity_edges[1] = nan; expected"),

@@ -43,6 +43,8 @@ BEYOND_JSON_SCHEMA = {
     "a token of an absent field": DECLARED,
     "a filter of an absent field": DECLARED,
     "Soundex of a date": DECLARED,
+    "nicknames of a date": DECLARED,
+    "no nickname table": DECLARED,
     "a date as a name": DECLARED,
     "a code of another kind": DECLARED,
     "two codes of one field": NAMES_TWICE,

@@ -22,7 +22,7 @@ def all_keys(keys: CustodianKeys) -> list[bytes]:
 
 def test_every_use_has_a_key_of_its_own() -> None:
     keys = all_keys(KEYS)
-    assert len(set(keys)) == len(keys) == 12 + (2 + 3) + 2
+    assert len(set(keys)) == len(keys) == 15 + (2 + 3) + 2
     assert {len(key) for key in keys} == {32}
     assert len(KEYS.key_check_value) == 8
     assert not any(key.startswith(KEYS.key_check_value) for key in keys)

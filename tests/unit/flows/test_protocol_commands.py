@@ -79,7 +79,9 @@ def test_every_change_of_a_protocol_shows() -> None:
 
     text = SHIPPED_PROTOCOL.read_text()
     changes = [
-        ("pair_budget = 50_000_000", "pair_budget = 50_000_001"),
+        ("pair_budget = 100_000_000", "pair_budget = 100_000_001"),
+        ("partners_per_record = 22", "partners_per_record = 23"),
+        ('sha256 = "9', 'sha256 = "8'),
         ('["hospital", "pharmacy"]', '["gp", "pharmacy"]'),
         ('["hospital", "pharmacy"]', '["pharmacy", "hospital"]'),
         ("[-1.5, 1.5]", "[-1.5]"),

@@ -50,6 +50,44 @@ def test_an_oversized_block_is_dropped_in_its_pass_only_and_reported():
     assert got.reports[0] == PassReport("p", 1, 1, 4, 1, 4, 0, 0, (1, 0, 1))
 
 
+def test_a_record_takes_its_smallest_blocks_first_and_no_more_than_it_has_room_for():
+    # Pass p puts all records into one block; in pass q only record 0 of each side meets.
+    a = np.array([[5, 1], [5, 2]], np.uint64)
+    b = np.array([[5, 1], [5, 3], [5, 4]], np.uint64)
+    got = propose_pairs(a, b, pass_names=["p", "q"], **LIMITS, partners_per_record=1)
+    assert list(zip(got.index_a.tolist(), got.index_b.tolist(), strict=True)) == [(0, 0)]
+    assert got.passes.tolist() == [0b10]
+    assert [(report.pairs, report.pairs_left_out) for report in got.reports] == [(0, 6), (1, 0)]
+
+
+def test_one_record_with_room_is_enough():
+    # Two records of A and three of B share a block: B's have room for two partners, A's have none for three.
+    got = propose_pairs(column(5, 5), column(5, 5, 5), pass_names=["p"], **LIMITS, partners_per_record=2)
+    assert len(got) == 6
+    assert got.reports[0].pairs_left_out == 0
+
+
+def test_a_record_that_lacks_values_has_more_room():
+    # Two passes in use: with one value of two the room is 2**3 times as large.
+    b = np.array([[5, 9]] * 8, np.uint64)
+    a = np.array([[5, 0]] * 9 + [[0, 9]], np.uint64)
+    assert len(propose_pairs(a, b, pass_names=["p", "q"], **LIMITS, partners_per_record=1)) == 80
+    a[:, 1] = 7
+    a[9] = [3, 9]
+    assert len(propose_pairs(a, b, pass_names=["p", "q"], **LIMITS, partners_per_record=1)) == 8
+
+
+def test_sides_change_places():
+    rng = np.random.default_rng(4)
+    a, b = (rng.integers(0, 9, (60, 3)).astype(np.uint64) for _ in range(2))
+    limits = LIMITS | {"pass_names": ["p", "q", "r"], "partners_per_record": 8}
+    one, other = propose_pairs(a, b, **limits), propose_pairs(b, a, **limits)
+    assert 0 < len(one) < 60 * 60
+    assert set(zip(one.index_a, one.index_b, one.passes, strict=True)) == set(
+        zip(other.index_b, other.index_a, other.passes, strict=True)
+    )
+
+
 @pytest.mark.parametrize(("na", "nb"), [(0, 0), (0, 3), (3, 0)])
 def test_empty_sides(na, nb):
     got = propose_pairs(
