@@ -73,8 +73,7 @@ def _shape(date_format: str) -> tuple[npt.NDArray[np.uint8], list[int]]:
 
 def _has_shape(characters: npt.NDArray[np.uint8], shape: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     is_digit = (characters >= ord("0")) & (characters <= ord("9"))
-    found: npt.NDArray[np.bool_] = np.where(shape == ord("9"), is_digit, characters == shape).all(axis=1)
-    return found
+    return np.asarray(np.where(shape == ord("9"), is_digit, characters == shape).all(axis=1), np.bool_)
 
 
 def _usable(
@@ -85,7 +84,9 @@ def _usable(
     number = year * 10_000 + month * 100 + day
     leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
     real: npt.NDArray[np.bool_] = (month >= 1) & (month <= 12) & (day >= 1)
-    real &= day <= _DAYS_OF_MONTH[np.where(real, month, 0)] + (leap & (month == 2))
+    real = np.asarray(
+        real & (day <= _DAYS_OF_MONTH[np.where(real, month, 0)] + (leap & (month == 2))), np.bool_
+    )
     usable: npt.NDArray[np.bool_] = (
         real & (year >= source_format.earliest_birth_year) & (year <= source_format.latest_birth_year)
     )
