@@ -83,3 +83,10 @@ lock-peers: setup ## resolve the peers' dependencies anew
 .PHONY: attack-table
 attack-table: setup ## attacks on every encoding beside its quality; Markdown, and deployments/pictures/attacks.svg
 	@$(BIN)/python -m tests.benchmarks.attack_table
+
+# Scale: a million people a side (or RECORDS=100000), deliveries made once and kept in FOLDER; JOIN=--join adds the
+# exact threshold join of all with all.
+RECORDS ?= 1000000
+.PHONY: bench-million
+bench-million: setup ## the linkage unit's night with a million people a side: seconds and memory by stage
+	@$(BIN)/python -m tests.benchmarks.bench_million --records $(RECORDS) $(if $(FOLDER),--folder $(FOLDER)) $(JOIN)

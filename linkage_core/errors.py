@@ -38,7 +38,12 @@ ERROR_CODES: dict[str, str] = {
     "E-TOKEN-SEAL": "tokens of a file do not open under the keys that were given",
     # the linkage unit
     "E-PAIR-BUDGET": "the blocking passes propose more pairs than the budget allows",
+    "E-KNOWN-LINKS": "the file of known links is wrong or contradicts itself",
     "E-QUALITY-TARGET": "the night's data cannot support the target precision",
+    "E-CHUNK-MEMORY": "a chunk of the linkage ran out of memory, in smaller pieces too",
+    "E-CHUNK-DIED": "the process that computes a chunk of the linkage died, twice",
+    "E-CHUNK-FILE": "the linkage unit's working files cannot be written, or a chunk is missing",
+    "E-CLUSTER": "the Dask cluster cannot be reached or lost its workers",
     "E-KERNEL-INPUT": "arrays of the wrong shape or dtype reached a kernel",
     # the warehouse
     "E-WH-UNAVAILABLE": "the warehouse cannot be reached or does not answer in time",

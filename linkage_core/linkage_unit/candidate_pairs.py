@@ -38,7 +38,7 @@ many partners.
 RECORDS_PER_CHUNK = 1 << 16
 """Records that choose their blocks at a time, about 30 bytes a record and pass."""
 
-PROPOSALS_PER_CHUNK = 1 << 20
+PROPOSALS_PER_CHUNK = 1 << 18
 """Proposals (pairs before the union) of one chunk, 8 bytes each; each thread holds one chunk."""
 
 Blocking = npt.NDArray[np.uint64]
@@ -110,6 +110,46 @@ class CandidatePairs:
 
 
 @dataclass(frozen=True)
+class CandidatePlan:
+    """Which pairs there will be, before there are any: it lets pairs be made range by range, anywhere.
+
+    Attributes
+    ----------
+    first, size : ndarray of uint32, shape (passes, na)
+        In pass ``p``, the partners of record ``i`` are ``size[p, i]`` members from ``first[p, i]`` on.
+    members : ndarray of uint32, shape (passes, nb)
+        Rows of side B, block by block.
+    reports : tuple of PassReport
+    """
+
+    first: npt.NDArray[np.uint32]
+    size: npt.NDArray[np.uint32]
+    members: npt.NDArray[np.uint32]
+    reports: tuple[PassReport, ...]
+
+    @property
+    def all_pairs(self) -> int:
+        """Pairs of the full cross product."""
+        return int(self.size.shape[1]) * int(self.members.shape[1])
+
+
+@dataclass(frozen=True)
+class RangePairs:
+    """Pairs of consecutive records of side A, each once, in ascending order of (index_a, index_b).
+
+    Attributes
+    ----------
+    partners : ndarray of uint32, shape (records,)
+        How many pairs each record has.
+    index_b, passes : ndarray of uint32, shape (m,)
+    """
+
+    partners: npt.NDArray[np.uint32]
+    index_b: npt.NDArray[np.uint32]
+    passes: npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
 class _PassBlocks:
     """One pass grouped: each record's block (0: none, or dropped), and sizes by block."""
 
@@ -117,16 +157,6 @@ class _PassBlocks:
     block_of_b: npt.NDArray[np.intp]
     size_a: npt.NDArray[np.intp]
     size_b: npt.NDArray[np.intp]
-    report: PassReport
-
-
-@dataclass(frozen=True)
-class _PassProposals:
-    """What one pass proposes: each A record's partners are ``size`` members of side B from ``first`` on."""
-
-    first: npt.NDArray[np.intp]
-    size: npt.NDArray[np.intp]
-    members_b: npt.NDArray[np.intp]
     report: PassReport
 
 
@@ -170,6 +200,32 @@ def propose_pairs(
     NightlinkError
         E-PAIR-BUDGET before any pair is made; E-KERNEL-INPUT for a wrong dtype or shape.
     """
+    plan = plan_candidates(
+        blocking_a,
+        blocking_b,
+        pass_names=pass_names,
+        max_block_pairs=max_block_pairs,
+        pair_budget=pair_budget,
+        partners_per_record=partners_per_record,
+    )
+    return join_ranges(
+        [pairs_of_range(plan, 0, len(blocking_a), threads=threads)], plan.reports, plan.all_pairs
+    )
+
+
+def plan_candidates(
+    blocking_a: Blocking,
+    blocking_b: Blocking,
+    *,
+    pass_names: Sequence[str],
+    max_block_pairs: int,
+    pair_budget: int,
+    partners_per_record: int | None = None,
+) -> CandidatePlan:
+    """What :func:`propose_pairs` will propose; parameters and errors are the same.
+
+    Memory: 8 bytes a record of side A and pass, 4 of side B, and while planning some 35 a record and pass.
+    """
     _check_blocking(blocking_a, blocking_b, pass_names)
     blocks = [
         _group_pass(name, blocking_a[:, p], blocking_b[:, p], max_block_pairs)
@@ -177,11 +233,55 @@ def propose_pairs(
     ]
     taken_a = _take_blocks([(b.block_of_a, b.size_b) for b in blocks], blocking_a, partners_per_record)
     taken_b = _take_blocks([(b.block_of_b, b.size_a) for b in blocks], blocking_b, partners_per_record)
-    proposals = [_propose(block, taken_a[:, p], taken_b[:, p]) for p, block in enumerate(blocks)]
-    reports = tuple(proposal.report for proposal in proposals)
+    first, size = np.empty((2, len(blocks), len(blocking_a)), np.uint32)
+    members = np.empty((len(blocks), len(blocking_b)), np.uint32)
+    reports = []
+    for p in range(len(pass_names)):
+        # A pass's own numbers go as soon as what it proposes is written.
+        first[p], size[p], members[p], report = _propose(blocks.pop(0), taken_a[:, p], taken_b[:, p])
+        reports.append(report)
     _check_budget(reports, pair_budget)
-    index_a, index_b, passes = _unite(proposals, len(blocking_a), len(blocking_b), threads)
-    return CandidatePairs(index_a, index_b, passes, reports, len(blocking_a) * len(blocking_b))
+    return CandidatePlan(first, size, members, tuple(reports))
+
+
+def pairs_of_range(plan: CandidatePlan, start: int, stop: int, *, threads: int | None = None) -> RangePairs:
+    """The pairs of records ``start`` to ``stop - 1`` of side A: the union of all passes.
+
+    Going by A record keeps the sort local: a record's few dozen proposals are sorted in cache, and only a
+    few chunks of proposals exist at a time. Records are cut into chunks by their proposals, never by threads.
+    """
+    bounds = _chunk_bounds(plan.size[:, start:stop].sum(axis=0, dtype=np.intp))
+    packed: list[npt.NDArray[np.uint64]] = [np.empty(0, np.uint64)] * len(bounds)
+    partners = np.zeros(stop - start, np.uint32)
+
+    def work(chunk: int, _: int) -> None:
+        begin, end = bounds[chunk]
+        first = np.ascontiguousarray(plan.first[:, start + begin : start + end].T)
+        size = np.ascontiguousarray(plan.size[:, start + begin : start + end].T)
+        rows = np.empty(size.sum(dtype=np.intp), np.uint64)
+        _unite_rows(first, size, plan.members, rows, partners[begin:end])
+        packed[chunk] = rows[: partners[begin:end].sum(dtype=np.intp)].copy()
+
+    run_in_chunks(work, len(bounds), chunk=1, threads=threads)
+    together = np.concatenate([np.empty(0, np.uint64), *packed])
+    index_b = (together >> np.uint64(32)).astype(np.uint32)
+    return RangePairs(partners, index_b, together.astype(np.uint32))  # the lower half are the passes
+
+
+def join_ranges(
+    ranges: Sequence[RangePairs], reports: tuple[PassReport, ...], all_pairs: int
+) -> CandidatePairs:
+    """All pairs, from those of consecutive ranges that cover side A."""
+    partners = np.concatenate([np.empty(0, np.uint32), *(part.partners for part in ranges)])
+    index_b = np.empty(int(partners.sum(dtype=np.intp)), np.intp)
+    passes = np.empty(len(index_b), np.uint32)
+    begin = 0
+    for part in ranges:
+        end = begin + len(part.index_b)
+        index_b[begin:end], passes[begin:end] = part.index_b, part.passes
+        begin = end
+    index_a = np.repeat(np.arange(len(partners), dtype=np.intp), partners)
+    return CandidatePairs(index_a, index_b, passes, reports, all_pairs)
 
 
 def pass_names_of(passes: int, pass_names: Sequence[str]) -> tuple[str, ...]:
@@ -266,8 +366,10 @@ def _take_blocks(
 
 def _propose(
     blocks: _PassBlocks, taken_a: npt.NDArray[np.bool_], taken_b: npt.NDArray[np.bool_]
-) -> _PassProposals:
-    """The pass's proposals: the whole block for a record that takes it, else the members that take it.
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp], PassReport]:
+    """What the pass proposes (each A record's first and size, the members, its report).
+
+    The whole block for a record that takes it, else the members that take it.
 
     Members of a block stand together, those that take it first, each part in the order of side B.
     """
@@ -279,7 +381,7 @@ def _propose(
     size = np.where(taken_a, blocks.size_b[blocks.block_of_a], takers[blocks.block_of_a])
     pairs = int(size.sum())
     report = replace(blocks.report, pairs=pairs, pairs_left_out=blocks.report.pairs - pairs)
-    return _PassProposals(first[blocks.block_of_a], size, members_b, report)
+    return first[blocks.block_of_a], size, members_b, report
 
 
 def _report(
@@ -300,35 +402,6 @@ def _report(
     )
 
 
-def _unite(
-    passes: Sequence[_PassProposals], records_a: int, records_b: int, threads: int | None
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.uint32]]:
-    """Pairs of all passes, each once, A record by A record.
-
-    Going by A record keeps the sort local: a record's few dozen proposals are sorted in cache, and only a
-    few chunks of proposals exist at a time. Records are cut into chunks by their proposals, never by threads.
-    """
-    members = np.empty((len(passes), records_b), np.uint32)
-    proposals = np.zeros(records_a, np.intp)
-    for p, one in enumerate(passes):
-        members[p] = one.members_b
-        proposals += one.size
-    bounds = _chunk_bounds(proposals)
-    packed: list[npt.NDArray[np.uint64]] = [np.empty(0, np.uint64)] * len(bounds)
-    distinct = np.zeros(records_a, np.intp)
-
-    def work(chunk: int, _: int) -> None:
-        start, stop = bounds[chunk]
-        first = np.stack([one.first[start:stop] for one in passes], axis=1)
-        size = np.stack([one.size[start:stop] for one in passes], axis=1)
-        rows = np.empty(proposals[start:stop].sum(), np.uint64)
-        _unite_rows(first, size, members, rows, distinct[start:stop])
-        packed[chunk] = rows[: distinct[start:stop].sum()].copy()
-
-    run_in_chunks(work, len(bounds), chunk=1, threads=threads)
-    return _unpack(packed, distinct)
-
-
 def _chunk_bounds(proposals: npt.NDArray[np.intp]) -> list[tuple[int, int]]:
     """Consecutive ranges of records, each of about :data:`PROPOSALS_PER_CHUNK` proposals."""
     ends = np.cumsum(proposals)
@@ -340,18 +413,19 @@ def _chunk_bounds(proposals: npt.NDArray[np.intp]) -> list[tuple[int, int]]:
 
 @CompiledKernel
 def _unite_rows(  # pragma: no cover - compiled; held to its twin in tests/reference
-    first: npt.NDArray[np.intp],
-    size: npt.NDArray[np.intp],
+    first: npt.NDArray[np.uint32],
+    size: npt.NDArray[np.uint32],
     members: npt.NDArray[np.uint32],
     out: npt.NDArray[np.uint64],
-    distinct: npt.NDArray[np.intp],
+    distinct: npt.NDArray[np.uint32],
 ) -> None:
     """Write each record's partners, ascending, as ``partner << 32 | passes``; count them in ``distinct``."""
     begin = 0
     for i in range(first.shape[0]):
         end = begin
         for p in range(first.shape[1]):
-            for t in range(first[i, p], first[i, p] + size[i, p]):
+            begin_p = np.intp(first[i, p])
+            for t in range(begin_p, begin_p + np.intp(size[i, p])):
                 out[end] = (np.uint64(members[p, t]) << np.uint64(32)) | (np.uint64(1) << np.uint64(p))
                 end += 1
         out[begin:end].sort()
@@ -364,18 +438,3 @@ def _unite_rows(  # pragma: no cover - compiled; held to its twin in tests/refer
                 out[last] = out[k]
         distinct[i] = last + 1 - begin
         begin = last + 1
-
-
-def _unpack(
-    packed: Sequence[npt.NDArray[np.uint64]], distinct: npt.NDArray[np.intp]
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.uint32]]:
-    total = sum(len(part) for part in packed)
-    index_b = np.empty(total, np.intp)
-    passes = np.empty(total, np.uint32)
-    begin = 0
-    for part in packed:
-        end = begin + len(part)
-        index_b[begin:end] = part >> np.uint64(32)
-        passes[begin:end] = part & np.uint64(0xFFFFFFFF)
-        begin = end
-    return np.repeat(np.arange(len(distinct), dtype=np.intp), distinct), index_b, passes

@@ -3,20 +3,23 @@
 No field is seen by itself. Equal tokens make all their parts *known* to agree, and a diffused filter with few
 differing q-grams makes its fields *near*; a field's level is the best that is known. A field that one side
 lacks is null. So is a place (postcode, street, middle name) whose exact agreement no token could show, because
-something beside it in every token did not agree: null contributes nothing, neither for nor against.
+something beside it in every token did not agree: null contributes nothing, neither for nor against. But a street
+whose number and start agree stands as that: people who changed their names are found where they live.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
-from linkage_core.linkage_unit.dice_kernels import count_bits, dice_pairs, kernel_input
+from linkage_core.linkage_unit.dice_kernels import ONE, PREFETCH_PAIRS, align_rows, kernel_input
 from linkage_core.linkage_unit.hardened_rates import hardened_rate
 from linkage_core.linkage_unit.kernel_compilation import CompiledKernel, run_in_chunks
+from linkage_core.linkage_unit.popcount_intrinsics import prefetch_row, shared_bits
 from linkage_core.protocol.encoded_evidence import MISSING, EncodedEvidence, check_evidence
 from linkage_core.protocol.evidence_spec import (
     CORE_FIELDS,
@@ -72,8 +75,10 @@ class EvidenceMasks:
         Index of the level *different*.
     tests, tested_field : uint64 and intp, shape (k,)
         When all atoms of ``tests[i]`` are known, some token could have shown field ``tested_field[i]``.
-    always_tested : bool, shape (fields,)
-        Fields whose disagreement a filter or the profile shows, whatever else agrees.
+    always_tested : int8, shape (fields,)
+        The worst level that stands though no token could have shown a better one: every level of fields whose
+        disagreement a filter or the profile shows, whatever else agrees; of a street, its number and start,
+        which tell as much as the whole; of other places, exact agreement alone.
     street_parts, street_whole : uint64
         When all of the first are known, so is the second.
     swapped : uint64, shape (2,)
@@ -88,7 +93,7 @@ class EvidenceMasks:
     different: Levels
     tests: Words
     tested_field: npt.NDArray[np.intp]
-    always_tested: npt.NDArray[np.bool_]
+    always_tested: Levels
     street_parts: np.uint64
     street_whole: np.uint64
     swapped: Words
@@ -170,17 +175,44 @@ def near_pairs(
     threads: int | None = None,
 ) -> npt.NDArray[np.bool_]:
     """Which groups' filters are near: bool, shape (m, groups); never so where one is missing."""
-    near = np.zeros((len(index_a), len(spec.groups)), np.bool_)
+    near = np.zeros((len(spec.groups), len(index_a)), np.bool_)
+    # As unsigned numbers they spare numba's wraparound a third of the time.
+    pairs = np.ascontiguousarray(index_a).view(np.uint64), np.ascontiguousarray(index_b).view(np.uint64)
     for g, group in enumerate(spec.groups):
-        filters_a, filters_b = evidence_a.group_filters[g], evidence_b.group_filters[g]
-        bits_a, bits_b = count_bits(filters_a)[index_a], count_bits(filters_b)[index_b]
-        total = bits_a + bits_b
-        # the double nearest to 2 s / total, times total / 2, is s to far less than one bit
-        dice = dice_pairs(filters_a, filters_b, index_a, index_b, threads=threads)
-        hamming = np.rint(total * (1.0 - dice))
-        threshold = near_threshold(group, filter_fill[g], spec.near_q_grams)
-        near[:, g] = (hamming < threshold * group.sent_bits) & (bits_a > 0) & (bits_b > 0)
-    return near
+        filters = align_rows(evidence_a.group_filters[g]), align_rows(evidence_b.group_filters[g])
+        kernel = _near_kernel(filters[0].shape[1])
+        limit = near_threshold(group, filter_fill[g], spec.near_q_grams) * group.sent_bits
+
+        def work(start: int, stop: int) -> None:
+            kernel(*filters, *pairs, limit, near[g], np.uint64(start), np.uint64(stop))  # noqa: B023
+
+        run_in_chunks(work, len(index_a), chunk=PAIRS_PER_CHUNK, threads=threads)
+    return np.ascontiguousarray(near.T)
+
+
+@cache
+def _near_kernel(words: int) -> CompiledKernel:
+    """The kernel for filters of ``words`` words: a constant there unrolls into straight vector code."""
+
+    def write_near(  # pragma: no cover - compiled; held to its twin in tests/reference
+        filters_a: Words,
+        filters_b: Words,
+        index_a: Words,
+        index_b: Words,
+        limit: float,
+        out: npt.NDArray[np.bool_],
+        start: np.uint64,
+        stop: np.uint64,
+    ) -> None:
+        for k in range(start, stop):
+            ahead = min(k + PREFETCH_PAIRS, stop - ONE)
+            prefetch_row(filters_b, index_b[ahead], words)
+            bits_a = shared_bits(filters_a, index_a[k], filters_a, index_a[k], words)
+            bits_b = shared_bits(filters_b, index_b[k], filters_b, index_b[k], words)
+            shared = shared_bits(filters_a, index_a[k], filters_b, index_b[k], words)
+            out[k] = bits_a > 0 and bits_b > 0 and bits_a + bits_b - 2 * shared < limit
+
+    return CompiledKernel(write_near)
 
 
 def evidence_masks(spec: EvidenceSpec) -> EvidenceMasks:
@@ -208,7 +240,7 @@ def evidence_masks(spec: EvidenceSpec) -> EvidenceMasks:
         different=np.array([len(spec.level_codes(name)) for name in spec.fields], np.int8),
         tests=np.array([mask for mask, _ in tests], np.uint64),
         tested_field=np.array([f for _, f in tests], np.intp),
-        always_tested=np.array([name in CORE_FIELDS for name in spec.fields], np.bool_),
+        always_tested=np.array([_worst_untested(spec, name) for name in spec.fields], np.int8),
         street_parts=np.uint64(_union(bit, [number, start]) if both else 0),
         street_whole=np.uint64(bit[TokenPart("street", "number_and_start")] if both else 0),
         swapped=np.array([bit.get(TokenPart(NAMES, code), 0) for code in ("exact", "soundex")], np.uint64),
@@ -234,6 +266,13 @@ def _tests_of(token: TokenDefinition) -> list[tuple[TokenPart, list[TokenPart]]]
         for part in token.parts
         if part.field in places and part.code == "exact"
     ]
+
+
+def _worst_untested(spec: EvidenceSpec, name: str) -> int:
+    levels = spec.level_names(name)
+    if name in CORE_FIELDS:
+        return len(levels)
+    return levels.index("number_and_start") if "number_and_start" in levels else 0
 
 
 def _union(bit: Mapping[TokenPart, int], parts: list[TokenPart]) -> int:
@@ -287,7 +326,7 @@ def _write_levels(  # pragma: no cover - compiled; held to its twin in tests/ref
     different: Levels,
     tests: Words,
     tested_field: npt.NDArray[np.intp],
-    always_tested: npt.NDArray[np.bool_],
+    always_tested: Levels,
     street_parts: np.uint64,
     street_whole: np.uint64,
     swapped: Words,
@@ -316,7 +355,7 @@ def _write_levels(  # pragma: no cover - compiled; held to its twin in tests/ref
             for n in range(different[f] - 1, -1, -1):
                 if known & level_masks[f, n] != zero:
                     level = n
-            seen = always_tested[f] or (tested >> np.uint64(f)) & np.uint64(1) != zero
+            seen = level <= always_tested[f] or (tested >> np.uint64(f)) & np.uint64(1) != zero
             if rarity_a[i, f] == 0 or rarity_b[j, f] == 0 or (level > 0 and not seen):
                 level = -1
             out[k, f] = level

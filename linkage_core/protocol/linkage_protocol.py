@@ -16,9 +16,11 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     StringConstraints,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -39,6 +41,7 @@ Threshold = Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)
 Precision = Annotated[float, Field(strict=True, ge=0.5, lt=1, allow_inf_nan=False)]
 Edge = Annotated[float, Field(strict=True, ge=-30, le=30, allow_inf_nan=False)]
 NearQGrams = Annotated[float, Field(strict=True, gt=0, le=20, allow_inf_nan=False)]
+Resolution = Literal["one_to_one", "optimal_one_to_one", "one_to_many", "many_to_one", "many_to_many"]
 FieldKind = Literal["name", "date", "sex", "text", "postcode", "phone", "email"]
 
 BLOCKING_CODES: dict[str, frozenset[str]] = {
@@ -226,11 +229,22 @@ class EvidenceRules(_Frozen):
 class DecisionSpec(_Frozen):
     """What is a match: the threshold is chosen each night, so that the links hold ``target_precision``.
 
-    A link below it is a possible match from the probability ``possible`` on.
+    A link below it is a possible match from the probability ``possible`` on. ``resolution`` says how many links
+    a record may have to a record of the other custodian: ``one_to_many`` lets one record of the earlier
+    custodian have several of the later one. It is left out of the canonical form where it is the default,
+    so that protocols from before it keep their fingerprint.
     """
 
     target_precision: Precision
     possible: Threshold
+    resolution: Resolution = "one_to_one"
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = handler(self)
+        if self.resolution == "one_to_one":
+            document.pop("resolution", None)
+        return document
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -248,7 +262,7 @@ class LinkageProtocol(_Frozen):
     version: WholeNumber = Field(ge=1, le=10**6)
     key_epoch: Annotated[str, StringConstraints(pattern=EPOCH_PATTERN)]
     normaliser_version: WholeNumber = Field(ge=1, le=1)
-    custodians: tuple[Name, Name]
+    custodians: tuple[Name, ...] = Field(min_length=2, max_length=16)
     fields: tuple[FieldSpec, ...] = Field(min_length=1, max_length=100)
     nickname_table: NicknameTableSpec | None = None
     blocking: BlockingSpec

@@ -8,7 +8,7 @@ ENTRY_MEANINGS: dict[str, str] = {
     "version": "Raise it with every change, at all parties between the same two nights.",
     "key_epoch": "The epoch of the keys; a new one gives every record a new pseudonym.",
     "normaliser_version": "How values are brought to one form before they are hashed.",
-    "custodians": "The two custodians, by the names that their settings and their part of the exchange have.",
+    "custodians": "Two custodians or more, by the names that their settings and their part of the exchange have.",
     "fields": "What is read of a person; given_name, family_name and birth_date are needed.",
     "fields.name": "The field's name, which is the source's column unless the custodian declares another.",
     "fields.kind": "How it is checked and normalised.",
@@ -42,5 +42,6 @@ ENTRY_MEANINGS: dict[str, str] = {
     "decision": "What counts as a match.",
     "decision.target_precision": "The night's threshold is chosen, without truth, so that links hold it.",
     "decision.possible": "Below the threshold, a possible match from this probability on.",
+    "decision.resolution": "How many links a record may have to another custodian; optimal: most true links expected.",
 }
 """Meaning by path, lists without their numbers. A test demands one for every entry of the model."""

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from linkage_core.linkage_unit.candidate_pairs import CandidatePairs, propose_pairs
-from linkage_core.protocol.encoded_records import blocking_values
-from linkage_core.protocol.evidence_spec import evidence_of
+from linkage_core.linkage_unit.candidate_pairs import CandidatePairs
+from tasks.linkage_unit.chunk_stages import candidates_of
 from tasks.linkage_unit.receive import ReceivedDelivery
+from tasks.linkage_unit.run_chunks import ChunkLimits, run_chunks
 from tasks.linkage_unit.settings import LinkageUnit
+from tasks.linkage_unit.work_folder import Job, job_of
 from tasks.protocol.stages import announce, stage
 
 
 @stage("block records")
 def block_records(a: ReceivedDelivery, b: ReceivedDelivery, unit: LinkageUnit) -> CandidatePairs:
-    """The union of the protocol's passes, within its pair budget (E-PAIR-BUDGET)."""
-    blocking, spec = unit.protocol.blocking, evidence_of(unit.protocol)
-    pairs = propose_pairs(
-        blocking_values(a.records, spec),
-        blocking_values(b.records, spec),
-        pass_names=unit.protocol.pass_names,
-        partners_per_record=blocking.partners_per_record,
-        max_block_pairs=blocking.max_block_pairs,
-        pair_budget=blocking.pair_budget,
-    )
+    """The union of the protocol's passes, within its pair budget (E-PAIR-BUDGET), made chunk by chunk."""
+    job = night_job(a, b, unit)
+    run_chunks(job, [("plan", 1), ("pairs", job.chunks)], chunk_limits(unit))
+    pairs = candidates_of(job)
     announce(f"candidate pairs: {len(pairs.index_a)}, reduction ratio {pairs.reduction_ratio:.6f}")
     return pairs
+
+
+def night_job(a: ReceivedDelivery, b: ReceivedDelivery, unit: LinkageUnit) -> Job:
+    """The work of this night: the same deliveries, protocol and code are the same work."""
+    deliveries = ((a.manifest, a.manifest_sha256), (b.manifest, b.manifest_sha256))
+    return job_of(unit.settings.state_folder, unit.protocol, unit.settings.chunk_records, deliveries)
+
+
+def chunk_limits(unit: LinkageUnit) -> ChunkLimits:
+    """What the settings allow a chunk."""
+    settings = unit.settings
+    return ChunkLimits(settings.chunk_deadline_s, settings.chunk_memory_mib, settings.dask_scheduler)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import date
+from itertools import combinations
+
+import pandas as pd
 
 from linkage_core.audit.signatures import public_key_from_hex
 from linkage_core.errors import NightlinkError
@@ -19,13 +22,14 @@ from linkage_core.protocol.delivery_manifest import (
     seal_header,
 )
 from linkage_core.protocol.encoded_evidence import check_aggregates
-from linkage_core.protocol.encoded_records import EncodedRecords, concat_records, empty_records
+from linkage_core.protocol.encoded_records import EncodedRecords, empty_records
 from linkage_core.protocol.evidence_spec import evidence_of
 from linkage_core.protocol.sealed_parts import open_part
 from linkage_core.protocol.transfer_keys import TransferSecret
 from linkage_core.protocol.wire_format import read_part
-from tasks.linkage_unit.expectations.received_delivery import judge_delivery
+from tasks.linkage_unit.expectations.received_delivery import describe_records, judge_delivery
 from tasks.linkage_unit.settings import LinkageUnit
+from tasks.linkage_unit.work_folder import ColumnWriter, columns_folder, job_of, remove_work
 from tasks.protocol.exchange import (
     MANIFEST_MAX_BYTES,
     MANIFEST_NAME,
@@ -51,7 +55,7 @@ class ReceivedDelivery:
 
 
 @stage("receive deliveries")
-def receive_deliveries(night: date, unit: LinkageUnit) -> tuple[ReceivedDelivery, ReceivedDelivery]:
+def receive_deliveries(night: date, unit: LinkageUnit) -> tuple[ReceivedDelivery, ...]:
     """The newest delivery of each custodian, in the protocol's order.
 
     Raises
@@ -63,11 +67,20 @@ def receive_deliveries(night: date, unit: LinkageUnit) -> tuple[ReceivedDelivery
     folders = _wait_for_deliveries(night, unit)
     manifests = [_open(folder, night, unit) for folder in folders]
     # Keys are compared before any encoding is read: unlike keys would give silent non-matches.
-    check_same_key(manifests[0][0], manifests[1][0])
-    first, second = (
+    for manifest, _ in manifests[1:]:
+        check_same_key(manifests[0][0], manifest)
+    remove_work(unit.settings.state_folder, keep=_names_of_this_night(manifests, unit))
+    return tuple(
         _receive(folder, *manifest, unit) for folder, manifest in zip(folders, manifests, strict=True)
     )
-    return first, second
+
+
+def _names_of_this_night(manifests: list[tuple[DeliveryManifest, str]], unit: LinkageUnit) -> tuple[str, ...]:
+    """Of the folders with working files, those from which a run that was interrupted resumes."""
+    state, records = unit.settings.state_folder, unit.settings.chunk_records
+    jobs = [job_of(state, unit.protocol, records, two) for two in combinations(manifests, 2)]
+    columns = [columns_folder(state, sha256).name for _, sha256 in manifests]
+    return (*(job.folder.name for job in jobs), *columns)
 
 
 def _wait_for_deliveries(night: date, unit: LinkageUnit) -> list[DeliveryFolder]:
@@ -120,19 +133,26 @@ def _check_place(manifest: DeliveryManifest, folder: DeliveryFolder, unit: Linka
 def _receive(
     folder: DeliveryFolder, manifest: DeliveryManifest, digest: str, unit: LinkageUnit
 ) -> ReceivedDelivery:
-    records = _read_parts(folder, manifest, unit)
-    counts = judge_delivery(records, unit.protocol)
+    records, described = _read_parts(folder, manifest, digest, unit)
+    counts = judge_delivery(described, unit.protocol)
     refuse_broken(counts)
     announce(f"records received from {manifest.custodian}: {len(records)}")
     return ReceivedDelivery(manifest, digest, records, counts)
 
 
-def _read_parts(folder: DeliveryFolder, manifest: DeliveryManifest, unit: LinkageUnit) -> EncodedRecords:
+def _read_parts(
+    folder: DeliveryFolder, manifest: DeliveryManifest, digest: str, unit: LinkageUnit
+) -> tuple[EncodedRecords, pd.DataFrame]:
+    """All records as columns on disk, and what their expectations are judged by; one part in memory at a time."""
     header, secret = seal_header(manifest), _secret_of(manifest, unit)
-    parts = [empty_records(evidence_of(unit.protocol))]
+    spec = evidence_of(unit.protocol)
+    columns = ColumnWriter(unit.settings.state_folder, digest, spec)
+    described = [describe_records(empty_records(spec), unit.protocol)]
     for entry in manifest.parts:
         sealed = read_file(folder, entry.name, entry.bytes)
         check_part(entry, sealed)
-        # Opened in memory only: at rest a delivery stays sealed.
-        parts.append(read_part(open_part(sealed, entry.name, header, secret), unit.protocol, entry.rows))
-    return concat_records(parts)
+        # In the exchange a delivery stays sealed: it is opened into the linkage unit's own folder alone.
+        records = read_part(open_part(sealed, entry.name, header, secret), unit.protocol, entry.rows)
+        columns.append(records)
+        described.append(describe_records(records, unit.protocol))
+    return columns.finish(), pd.concat(described, ignore_index=True)

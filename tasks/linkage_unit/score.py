@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from linkage_core.linkage_unit.candidate_pairs import CandidatePairs
-from linkage_core.linkage_unit.comparison_vectors import compare_pairs
-from linkage_core.linkage_unit.match_model import MatchModel, PairOdds, fit_match_model
-from linkage_core.protocol.encoded_evidence import mean_fill
-from linkage_core.protocol.evidence_spec import evidence_of
+from linkage_core.linkage_unit.match_model import MatchModel, PairOdds
+from tasks.linkage_unit.block import chunk_limits, night_job
+from tasks.linkage_unit.chunk_stages import model_of
 from tasks.linkage_unit.receive import ReceivedDelivery
+from tasks.linkage_unit.run_chunks import run_chunks
 from tasks.linkage_unit.settings import LinkageUnit
 from tasks.protocol.stages import announce, stage
 
@@ -26,14 +26,9 @@ class ScoredPairs:
 def score_pairs(
     a: ReceivedDelivery, b: ReceivedDelivery, pairs: CandidatePairs, unit: LinkageUnit
 ) -> ScoredPairs:
-    """Odds and posterior of every candidate, from an EM without labels."""
-    spec = evidence_of(unit.protocol)
-    evidence_a, evidence_b = a.records.evidence, b.records.evidence
-    aggregates = (a.manifest.aggregates, b.manifest.aggregates)
-    fill = mean_fill(*aggregates)
-    vectors = compare_pairs(evidence_a, evidence_b, pairs.index_a, pairs.index_b, spec, fill)
-    model, odds = fit_match_model(
-        vectors, evidence_a, evidence_b, pairs.index_a, pairs.index_b, spec, aggregates
-    )
+    """Odds and posterior of every candidate of :func:`block_records`, from an EM without labels."""
+    job = night_job(a, b, unit)
+    run_chunks(job, [("patterns", job.chunks), ("model", 1)], chunk_limits(unit))
+    model, odds = model_of(job)
     announce(f"matches expected: {model.expected_matches:.0f}, after {model.iterations} iterations")
     return ScoredPairs(model, odds)

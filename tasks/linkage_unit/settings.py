@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
+from linkage_core.linkage_unit.known_links import KnownLinks, parse_known_links
 from linkage_core.protocol.key_files import LINKAGE_UNIT_ROLES, parse_key_file
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, Name
 from linkage_core.protocol.transfer_keys import TransferSecret, secret_at_linkage_unit
+from tasks.protocol.bounded_files import read_bounded
 from tasks.protocol.settings_files import (
     PublicKey,
     Settings,
@@ -31,6 +33,8 @@ from tasks.protocol.zones import (
     refuse_readable,
 )
 
+MOST_KNOWN_LINKS_BYTES = 1 << 28
+
 
 class LinkageUnitSettings(Settings):
     """The linkage unit's settings file (``deployments/settings/linkage_unit.toml``)."""
@@ -47,11 +51,22 @@ class LinkageUnitSettings(Settings):
     """Former ones, while a custodian may still seal to them."""
     custodian_public_keys: dict[Name, PublicKey]
     custodian_transfer_keys: dict[Name, PublicKey]
+    known_links_file: SettingsPath | None = None
+    """Links known before the night, and pairs known to be none (linkage_core/linkage_unit/known_links.py)."""
     must_not_read: tuple[SettingsPath, ...] = ()
     wait_for_deliveries_s: Annotated[float, Field(ge=0, le=86_400)] = 0.0
     """How long to wait for the custodians' deliveries; above 0 where nobody coordinates the flows."""
     warehouse_deadline_s: Annotated[float, Field(gt=0, le=3600)] = 120.0
     max_delivery_rows: Annotated[int, Field(ge=1)] = 20_000_000
+    state_folder: Annotated[SettingsPath, Field(validate_default=True)] = Path("state")
+    """Working files of the night at work, up to 2 kB a record; removed when it is published."""
+    chunk_records: Annotated[int, Field(ge=1)] = 65_536
+    """Records of the first custodian whose pairs are made and compared at a time."""
+    chunk_deadline_s: Annotated[float, Field(gt=0, le=86_400)] = 1800.0
+    chunk_memory_mib: Annotated[int, Field(ge=64)] = 4096
+    """What the process that computes may have of its own; mapped files do not count."""
+    dask_scheduler: Annotated[str, StringConstraints(pattern=r"^(tcp|tls)://[^\s]+$")] | None = None
+    """Compute on this Dask cluster, whose workers see state_folder under the same path (nightlink[dask])."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,6 +78,7 @@ class LinkageUnit:
     warehouse_url: str
     transfer_secrets: Mapping[str, tuple[TransferSecret, ...]]
     """For each custodian what it shares with this unit: under today's key first, then under retired ones."""
+    known_links: KnownLinks | None = None
 
     def __repr__(self) -> str:
         return "LinkageUnit()"
@@ -79,8 +95,10 @@ def linkage_unit() -> LinkageUnit:
     for entry in ("custodian_public_keys", "custodian_transfer_keys"):
         if set(getattr(settings, entry)) != set(protocol.custodians):
             raise wrong_settings(path, f"{entry} that are not those of the protocol's custodians")
+    path = settings.known_links_file
+    known = None if path is None else parse_known_links(read_bounded(path, MOST_KNOWN_LINKS_BYTES))
     return LinkageUnit(
-        settings, protocol, read_secret(settings.warehouse_url_file), _transfer_secrets(settings)
+        settings, protocol, read_secret(settings.warehouse_url_file), _transfer_secrets(settings), known
     )
 
 

@@ -12,8 +12,8 @@ from linkage_core.custodian.diffusion import diffuse, diffusion_table
 from linkage_core.custodian.field_aggregates import q_gram_differences
 from linkage_core.custodian.field_columns import FieldColumn
 from linkage_core.custodian.q_grams import value_q_grams
-from linkage_core.linkage_unit.comparison_vectors import compare_pairs, near_pairs
-from linkage_core.linkage_unit.competition import compete, expect_patterns, pass_messages
+from linkage_core.linkage_unit.comparison_vectors import compare_pairs, near_pairs, near_threshold
+from linkage_core.linkage_unit.competition import MOST_SWEEPS, compete, expect_patterns, pass_messages
 from linkage_core.linkage_unit.link_probabilities import (
     LinkProbabilities,
     _pool_adjacent,
@@ -32,6 +32,7 @@ from tests.reference.evidence_reference import (
     slow_level,
     slow_matchings,
     slow_messages,
+    slow_near,
     slow_patterns,
     slow_q_gram_differences,
 )
@@ -93,6 +94,11 @@ def test_levels_agree_with_sets_of_known_atoms(seed):
     i, j = (index.astype(np.intp) for index in np.divmod(np.arange(16), 4))
     fill = (0.4,) * len(SPEC.groups)
     near = near_pairs(a, b, i, j, SPEC, fill)
+    for g, group in enumerate(SPEC.groups):
+        limit = near_threshold(group, 0.4, SPEC.near_q_grams) * group.sent_bits
+        filters = a.group_filters[g], b.group_filters[g]
+        expected = [slow_near(filters[0][x], filters[1][y], limit) for x, y in zip(i, j, strict=True)]
+        assert near[:, g].tolist() == expected
     levels = compare_pairs(a, b, i, j, SPEC, fill).levels
     for k in range(16):
         known = slow_known(a.tokens[i[k]], b.tokens[j[k]], near[k], SPEC, IMPLIED_CODES)
@@ -129,7 +135,7 @@ PAIRS = st.lists(
 def test_competition_agrees_with_messages_sent_pair_by_pair(pairs):
     i, j = (np.array([p[s] for p in pairs], np.intp) for s in (0, 1))
     odds = np.array([p[2] for p in pairs])
-    expected = slow_messages(odds, i, j)
+    expected = slow_messages(odds, i, j, MOST_SWEEPS)
     got = compete(odds, i, j, 4, 4)
     assert got.tolist() == pytest.approx(expected, abs=1e-3)
     assert np.bincount(i, got, 4).max() <= 1 + 1e-9

@@ -44,7 +44,7 @@ def slow_level(field, known, spec, present, core):
         (name for name, codes in spec.level_codes(field) if any((field, code) in known for code in codes)),
         "different",
     )
-    if field in core or level == names[0]:
+    if field in core or level in (names[0], "number_and_start"):
         return level
     tested = any(
         all((other.field, other.code) in known for other in token.parts if other.field != field)
@@ -55,7 +55,7 @@ def slow_level(field, known, spec, present, core):
     return level if tested else None
 
 
-def slow_messages(odds, index_a, index_b, sweeps=300):
+def slow_messages(odds, index_a, index_b, sweeps):
     """Williams and Lau's messages, pair by pair: a wish from A to B, and how free B's record is for it."""
     pairs = list(zip(index_a, index_b, strict=True))
     free = [1.0] * len(pairs)
@@ -106,3 +106,9 @@ def slow_patterns(levels, bands_a, bands_b, level_counts, bands):
         tuple(state(*field, count) for *field, count in zip(*pair, level_counts, strict=True))
         for pair in zip(levels.tolist(), bands_a.tolist(), bands_b.tolist(), strict=True)
     ]
+
+
+def slow_near(filter_a, filter_b, limit):
+    """Fewer bits differ than the limit, and neither filter is empty."""
+    a, b = (sum(int(word) << (64 * w) for w, word in enumerate(words)) for words in (filter_a, filter_b))
+    return a > 0 and b > 0 and (a ^ b).bit_count() < limit

@@ -111,6 +111,7 @@ def make_unit(folder: Path, encryption: tuple[str, ...] = ("encryption",), **cha
         "protocol_file": folder / "unused",
         "exchange": folder / "exchange",
         "reports_folder": folder / "reports",
+        "state_folder": folder / "unit-state",
         "warehouse_url_file": folder / "unused",
         "encryption_key_file": folder / "unused",
         "custodian_public_keys": {name: public_key(name) for name in CUSTODIANS},

@@ -15,8 +15,10 @@ LOWEST_FILL, HIGHEST_FILL = 0.35, 0.65
 """Share of bits set in a diffused filter: about one half, whatever the record. One that misses a field is null."""
 
 
-def judge_delivery(records: EncodedRecords, protocol: LinkageProtocol) -> list[ExpectationCount]:
-    """Volume, unique pseudonyms, sane fill, and at least one blocking value for nearly each record."""
+def judge_delivery(described: pd.DataFrame, protocol: LinkageProtocol) -> list[ExpectationCount]:
+    """Judge all parts of a delivery together, as :func:`describe_records` describes them.
+
+    Volume, unique pseudonyms, sane fill, and at least one blocking value for nearly each record."""
     import great_expectations.expectations as gxe
 
     suite = ExpectationSuite(
@@ -33,11 +35,12 @@ def judge_delivery(records: EncodedRecords, protocol: LinkageProtocol) -> list[E
             gxe.ExpectColumnValuesToBeBetween(column="blocking_values", min_value=1, mostly=0.99),
         ],
     )
-    suite.judge(_describe(records, protocol))
+    suite.judge(described)
     return suite.counts()
 
 
-def _describe(records: EncodedRecords, protocol: LinkageProtocol) -> pd.DataFrame:
+def describe_records(records: EncodedRecords, protocol: LinkageProtocol) -> pd.DataFrame:
+    """What the expectations ask of each record; small, so that no more than one part of a delivery is in memory."""
     columns: dict[str, object] = {
         "record_pseudonym": [bytes(p) for p in records.record_pseudonyms],
         "blocking_values": (blocking_values(records, evidence_of(protocol)) != 0).sum(axis=1),

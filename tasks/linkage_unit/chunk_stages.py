@@ -1,0 +1,238 @@
+"""The linkage unit's heavy work, chunk by chunk, as a process of its own does it. Zone: linkage_unit.
+
+| stage | a chunk | from | comes to |
+|---|---|---|---|
+| plan | all | blocking values | which pairs there will be, and each pass's report |
+| pairs | some records of side A | plan | their candidate pairs |
+| patterns | some records of side A | pairs, evidence | their pairs' patterns of agreement |
+| model | all | pairs, patterns | the fitted model, odds and posteriors |
+
+A chunk depends on the job and on chunks of earlier stages only, so that it can be computed anywhere, any number of
+times, with the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from linkage_core.errors import NightlinkError
+from linkage_core.linkage_unit.candidate_coverage import field_presence
+from linkage_core.linkage_unit.candidate_pairs import (
+    CandidatePairs,
+    CandidatePlan,
+    PassReport,
+    RangePairs,
+    join_ranges,
+    pairs_of_range,
+    plan_candidates,
+)
+from linkage_core.linkage_unit.comparison_vectors import compare_pairs
+from linkage_core.linkage_unit.match_model import MatchModel, PairOdds, fit_patterns, patterns_of
+from linkage_core.linkage_unit.pair_patterns import PairPatterns, merge_patterns
+from linkage_core.protocol.encoded_evidence import EncodedEvidence, mean_fill
+from linkage_core.protocol.encoded_records import EncodedRecords
+from tasks.linkage_unit.chunk_files import Chunk
+from tasks.linkage_unit.work_folder import Job, map_columns, open_job, read_column, read_columns
+from tasks.protocol.code_version import code_version
+
+ROWS_AT_A_TIME = 1 << 16
+RATES = ("match_rates", "random_rates", "household_rates")
+
+
+class OpenJob:
+    """A job and what its chunks share, opened once a process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.job = open_job(folder)
+        if self.job.code_version != code_version():
+            raise NightlinkError(
+                "E-CHUNK-FILE",
+                found=f"work of {self.job.code_version} in a process of {code_version()}",
+                expected="the same code wherever a night is computed",
+                remedy="Install the same version on every machine of the cluster and restart its workers.",
+            )
+
+    @cached_property
+    def plan(self) -> CandidatePlan:
+        """What the stage plan came to."""
+        chunk = needed(self.job, "plan", 0)
+        arrays = chunk.arrays
+        return CandidatePlan(arrays["first"], arrays["size"], arrays["members"], _reports(chunk))
+
+    @cached_property
+    def partners(self) -> EncodedRecords:
+        """All records of the second side, in any order: mapped, so that the system may drop what is not in use."""
+        return map_columns(self.job.columns(1), self.job.spec, self.job.sides[1].rows)
+
+
+@lru_cache(maxsize=1)
+def opened(folder: Path) -> OpenJob:
+    """The job that this process works at."""
+    return OpenJob(folder)
+
+
+def compute_chunk(folder: Path, stage: str, number: int, pieces: int = 1) -> None:
+    """Compute one chunk and write it down; ``pieces`` above 1 take less memory and longer, to the same bytes.
+
+    Raises
+    ------
+    NightlinkError
+        E-PAIR-BUDGET, E-KERNEL-INPUT; E-CHUNK-FILE when an earlier stage is not done or the disk is full.
+    """
+    work = opened(folder)
+    work.job.write(stage, number, STAGES[stage](work, number, pieces))
+
+
+def needed(job: Job, stage: str, number: int) -> Chunk:
+    """A chunk of an earlier stage; E-CHUNK-FILE when it is not there."""
+    chunk = job.read(stage, number)
+    if chunk is None:
+        raise NightlinkError(
+            "E-CHUNK-FILE",
+            found=f"no whole chunk {number} of the stage {stage}",
+            expected="every chunk of an earlier stage in the linkage unit's state_folder",
+            remedy="Run the night again; it resumes. Workers of a cluster must see the same state_folder.",
+        )
+    return chunk
+
+
+def _plan(work: OpenJob, _: int, __: int) -> Chunk:
+    job, blocking = work.job, work.job.protocol.blocking
+    plan = plan_candidates(
+        *(_blocking_values(job, side) for side in (0, 1)),
+        pass_names=job.protocol.pass_names,
+        max_block_pairs=blocking.max_block_pairs,
+        pair_budget=blocking.pair_budget,
+        partners_per_record=blocking.partners_per_record,
+    )
+    arrays = {"first": plan.first, "size": plan.size, "members": plan.members}
+    return Chunk(arrays, {"reports": [asdict(report) for report in plan.reports]})
+
+
+def _blocking_values(job: Job, side: int) -> npt.NDArray[np.uint64]:
+    """The passes' columns alone, copied out in passing: whole rows of tokens are several times as large."""
+    rows, passes = job.sides[side].rows, job.spec.passes
+    values = np.empty((rows, passes), np.uint64)
+    for start in range(0, rows, ROWS_AT_A_TIME):
+        stop = min(start + ROWS_AT_A_TIME, rows)
+        values[start:stop] = read_column(job.columns(side), job.spec, "tokens", start, stop)[:, :passes]
+    return values
+
+
+def _pairs(work: OpenJob, number: int, pieces: int) -> Chunk:
+    plan = work.plan
+    parts = [pairs_of_range(plan, *rows) for rows in _cut(work.job.rows_of(number), pieces)]
+    names = ("partners", "index_b", "passes")
+    return Chunk({name: np.concatenate([getattr(part, name) for part in parts]) for name in names}, {})
+
+
+def _patterns(work: OpenJob, number: int, pieces: int) -> Chunk:
+    job, pairs = work.job, needed(work.job, "pairs", number)
+    start, stop = job.rows_of(number)
+    own = read_columns(job.columns(0), job.spec, start, stop)
+    partners = pairs.arrays["partners"]
+    ends = np.concatenate([[0], np.cumsum(partners, dtype=np.intp)])
+    found = []
+    for first, last in _cut((0, stop - start), pieces):
+        index_a = np.repeat(np.arange(first, last, dtype=np.intp), partners[first:last])
+        index_b = pairs.arrays["index_b"][ends[first] : ends[last]].astype(np.intp)
+        found.append(_patterns_of_pairs(job, own.evidence, work.partners.evidence, index_a, index_b))
+    patterns = merge_patterns(found, len(job.spec.fields))
+    return Chunk({"states": patterns.states, "of_pair": patterns.of_pair}, {})
+
+
+def _patterns_of_pairs(
+    job: Job,
+    evidence_a: EncodedEvidence,
+    evidence_b: EncodedEvidence,
+    index_a: npt.NDArray[np.intp],
+    index_b: npt.NDArray[np.intp],
+) -> PairPatterns:
+    fill = mean_fill(*(side.aggregates for side in job.sides))
+    levels = compare_pairs(evidence_a, evidence_b, index_a, index_b, job.spec, fill).levels
+    return patterns_of(levels, evidence_a, evidence_b, index_a, index_b, job.spec)
+
+
+def _model(work: OpenJob, _: int, __: int) -> Chunk:
+    job = work.job
+    partners, index_b = _all_pairs(job)
+    index_a = np.repeat(np.arange(len(partners), dtype=np.uint32), partners)
+    patterns = merge_patterns(
+        [
+            PairPatterns(chunk.arrays["states"], chunk.arrays["of_pair"])
+            for chunk in (needed(job, "patterns", number) for number in range(job.chunks))
+        ],
+        len(job.spec.fields),
+    )
+    records = (job.sides[0].rows, job.sides[1].rows)
+    aggregates = (job.sides[0].aggregates, job.sides[1].aggregates)
+    presence = [
+        field_presence(map_columns(job.columns(side), job.spec, records[side]).evidence) for side in (0, 1)
+    ]
+    model, odds = fit_patterns(
+        patterns, index_a, index_b, records, job.spec, aggregates, (presence[0], presence[1])
+    )
+    return Chunk({"odds": odds.odds, "probability": odds.probability}, _model_counts(model))
+
+
+def _all_pairs(job: Job) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+    chunks = [needed(job, "pairs", number).arrays for number in range(job.chunks)]
+    none = np.empty(0, np.uint32)
+    partners = np.concatenate([none, *(arrays["partners"] for arrays in chunks)])
+    return partners, np.concatenate([none, *(arrays["index_b"] for arrays in chunks)])
+
+
+def _model_counts(model: MatchModel) -> dict[str, Any]:
+    """The model as JSON; a float comes back as it was."""
+    counts = asdict(model)
+    for name in RATES:
+        counts[name] = {field: rates.tolist() for field, rates in counts[name].items()}
+    return counts
+
+
+def candidates_of(job: Job) -> CandidatePairs:
+    """The pairs of a job whose stages plan and pairs are done."""
+    ranges = [
+        RangePairs(arrays["partners"], arrays["index_b"], arrays["passes"])
+        for arrays in (needed(job, "pairs", number).arrays for number in range(job.chunks))
+    ]
+    all_pairs = job.sides[0].rows * job.sides[1].rows
+    return join_ranges(ranges, _reports(needed(job, "plan", 0)), all_pairs)
+
+
+def model_of(job: Job) -> tuple[MatchModel, PairOdds]:
+    """The model of a job whose stage model is done, and each pair's odds."""
+    chunk = needed(job, "model", 0)
+    counts = dict(chunk.counts)
+    for name in RATES:
+        counts[name] = {field: np.array(rates) for field, rates in counts[name].items()}
+    return MatchModel(**counts), PairOdds(chunk.arrays["odds"], chunk.arrays["probability"])
+
+
+def _reports(plan: Chunk) -> tuple[PassReport, ...]:
+    return tuple(
+        PassReport(**{**report, "size_histogram": tuple(report["size_histogram"])})
+        for report in plan.counts["reports"]
+    )
+
+
+def _cut(rows: tuple[int, int], pieces: int) -> Iterable[tuple[int, int]]:
+    """Consecutive ranges of about equal length."""
+    start, stop = rows
+    cuts = sorted({start + (stop - start) * piece // pieces for piece in range(pieces + 1)})
+    return zip(cuts[:-1], cuts[1:], strict=True)
+
+
+STAGES: dict[str, Callable[[OpenJob, int, int], Chunk]] = {
+    "plan": _plan,
+    "pairs": _pairs,
+    "patterns": _patterns,
+    "model": _model,
+}
