@@ -24,6 +24,7 @@ from linkage_core.custodian.blocking_keys import (
 from linkage_core.custodian.text_columns import text_buffers
 
 _SPACE, _ZERO, _NINE = 0x20, 0x30, 0x39
+_SOUNDEX_CHARS = 4
 _LONGEST_KIND = 8
 """Letters of a kind of street that fit into one 64-bit word; the table has none longer."""
 
@@ -41,15 +42,16 @@ def code_values(
         The codes' functions, for those that no column code is for, and for values that are not ASCII.
     """
     column_code = COLUMN_CODES.get(code)
-    if column_code is not None and _is_ascii(values):
+    if column_code is not None and _is_lower_ascii(values):
         return column_code(values)
     function = functions[code]
     return pa.array([function(value) for value in values.to_pylist()], pa.utf8())
 
 
-def _is_ascii(values: pa.Array) -> bool:
+def _is_lower_ascii(values: pa.Array) -> bool:
     data, offsets = text_buffers(values)
-    return not len(offsets) or not (data[offsets[0] : offsets[-1]] >= 0x80).any()
+    used = data[offsets[0] : offsets[-1]]
+    return not ((used >= 0x80) | ((used >= 0x41) & (used <= 0x5A))).any()
 
 
 def _slice(start: int, stop: int | None, values: pa.Array) -> pa.Array:
@@ -77,7 +79,16 @@ def _street_start(streets: pa.Array) -> pa.Array:
     return _pieces(letters, np.arange(len(streets), dtype=np.int64) * STREET_START_LETTERS, length)
 
 
+def _soundex(names: pa.Array) -> pa.Array:
+    data, offsets = text_buffers(names)
+    letters = np.full(_SOUNDEX_CHARS * len(names), ord("0"), np.uint8)
+    length = np.empty(len(names), np.int64)
+    _soundex_kernel(data, offsets, _SOUNDEX_DIGITS, letters, length)
+    return _pieces(letters, np.arange(len(names), dtype=np.int64) * _SOUNDEX_CHARS, length)
+
+
 COLUMN_CODES: Mapping[str, Callable[[pa.Array], pa.Array]] = {
+    "soundex": _soundex,
     "prefix1": partial(_slice, 0, 1),
     "prefix3": partial(_slice, 0, 3),
     "suffix3": partial(_slice, -3, None),
@@ -97,6 +108,8 @@ def _packed(word: str) -> int:
     return int.from_bytes(word.encode("ascii"), "big")
 
 
+# 0 for a vowel, which parts two equal digits; -1 for h and w, which do not
+_SOUNDEX_DIGITS = np.array([-1 if digit == "-" else int(digit) for digit in "0123012-02245501262301-202"])
 _STREET_KIND_WORDS = np.array(sorted(_packed(word) for word in STREET_KINDS), np.uint64)
 
 
@@ -163,3 +176,23 @@ def _street_start_kernel(data, offsets, kinds, letters, length):  # type: ignore
                     letters[STREET_START_LETTERS * k + length[k]] = data[at + i]
                     length[k] += 1
             at = end + 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _soundex_kernel(data, offsets, digits, codes, length):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """First letter and three digits; ``codes`` comes filled with zeros in ASCII. No letter, no code."""
+    for k in range(len(length)):
+        written, last = 0, 0
+        for i in range(offsets[k], offsets[k + 1]):
+            if not 0x61 <= data[i] <= 0x7A:
+                continue
+            digit = digits[data[i] - 0x61]
+            if written == 0:
+                codes[_SOUNDEX_CHARS * k] = data[i] - 0x20
+                written, last = 1, max(digit, 0)
+            elif digit >= 0:
+                if digit > 0 and digit != last and written < _SOUNDEX_CHARS:
+                    codes[_SOUNDEX_CHARS * k + written] = 0x30 + digit
+                    written += 1
+                last = digit
+        length[k] = _SOUNDEX_CHARS if written else 0

@@ -77,6 +77,11 @@ def as_text(values: pa.Array) -> pa.Array:
     return texts
 
 
+def readable(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with every column as utf8 that can be read, as :func:`as_text` makes it."""
+    return pa.RecordBatch.from_arrays([as_text(c) for c in batch.columns], names=batch.schema.names)
+
+
 def are_blank(values: pa.Array) -> npt.NDArray[np.bool_]:
     """Which values are empty or of ASCII white space alone; bool, shape (n,)."""
     data, offsets = text_buffers(values)

@@ -15,9 +15,11 @@ import pyarrow as pa
 from linkage_core.custodian.field_rules import RowVerdicts, accepted_rows, check_rows, reject_repeated_ids
 from linkage_core.custodian.record_pseudonyms import record_pseudonyms
 from linkage_core.custodian.repeated_ids import repeated_ids
+from linkage_core.custodian.text_columns import readable
 from linkage_core.errors import NightlinkError
 from tasks.custodian.expectations.raw_extract import raw_extract_suite
 from tasks.custodian.night_folder import NightFolder
+from tasks.custodian.part_threads import in_order, usable_threads
 from tasks.custodian.settings import CustodianSite
 from tasks.custodian.spool import RecordSpool
 from tasks.protocol.expectations.run_expectations import ExpectationCount, refuse_broken
@@ -44,15 +46,16 @@ def validate_identifiers(
     suite = raw_extract_suite(site.protocol, site.settings.quality.max_null_share)
     repeated = repeated_ids(identifiers, identifiers.rows)
     accepted, rules, row_number = folder.spool("accepted"), Counter[str](), 0
+
+    def check(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, RowVerdicts]:
+        return batch, check_rows(batch, site.protocol, site.settings.source.format, night)
+
     with _quarantine_file(site, night).open("w", newline="", encoding="utf-8") as file:
         quarantine = csv.writer(file)
         quarantine.writerow(("row_number", "record_pseudonym", "field", "reason"))
-        for batch in identifiers:
-            suite.judge(batch.to_pandas())
-            verdicts = reject_repeated_ids(
-                check_rows(batch, site.protocol, site.settings.source.format, night),
-                _rows_within(repeated, row_number, batch.num_rows),
-            )
+        for batch, verdicts in in_order(check, identifiers, usable_threads()):
+            suite.add(readable(batch))
+            verdicts = reject_repeated_ids(verdicts, _rows_within(repeated, row_number, batch.num_rows))
             rules.update(verdicts.rejected_by_rule)
             quarantine.writerows(_quarantine_rows(batch, verdicts, row_number, site))
             accepted.write(accepted_rows(batch, verdicts))

@@ -11,12 +11,15 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.delivery_manifest import ExpectationCount
 
 if TYPE_CHECKING:
     import pandas as pd
 
+ROWS_A_FRAME = 200_000
 COUNTS_ONLY = {"result_format": "BASIC", "partial_unexpected_count": 0}
 
 
@@ -36,6 +39,7 @@ class ExpectationSuite:
         self._totals: list[list[int]] = [[0, 0] for _ in expectations]
         self._definition = _definition(point, expectations)
         self._labels = [(e.expectation_type, getattr(e, "column", None)) for e in expectations]
+        self._waiting: list[pa.RecordBatch] = []
 
     def judge(self, frame: pd.DataFrame) -> None:
         """Add one frame's counts."""
@@ -53,8 +57,21 @@ class ExpectationSuite:
                 total[0] += 1
                 total[1] += 0 if result.success else 1
 
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Judge a batch together with others, since a judgement costs as much for few rows as for many."""
+        self._waiting.append(batch)
+        if sum(waiting.num_rows for waiting in self._waiting) >= ROWS_A_FRAME:
+            self._judge_waiting()
+
+    def _judge_waiting(self) -> None:
+        if self._waiting:
+            frame = pa.Table.from_batches(self._waiting).to_pandas()
+            self._waiting = []
+            self.judge(frame)
+
     def counts(self) -> list[ExpectationCount]:
         """Totals over all frames; an expectation holds when its share of unexpected rows is within ``mostly``."""
+        self._judge_waiting()
         return [
             ExpectationCount(
                 point=self.point,
