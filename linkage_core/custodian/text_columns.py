@@ -68,12 +68,15 @@ def is_binary(kind: pa.DataType) -> bool:
 
 
 def as_text(values: pa.Array) -> pa.Array:
-    """Values of bytes as utf8; those that are no UTF-8 read with U+FFFD in the place of what is not."""
+    """Texts or bytes as utf8, null stays null; what is no UTF-8 in them reads as U+FFFD."""
     texts = values.cast(pa.utf8(), safe=False)
     try:
         texts.validate(full=True)
     except pa.ArrowInvalid:
-        return pa.array([value.decode("utf-8", "replace") for value in values.to_pylist()], pa.utf8())
+        raw = values.cast(pa.large_binary()).to_pylist()
+        return pa.array(
+            [None if value is None else value.decode("utf-8", "replace") for value in raw], pa.utf8()
+        )
     return texts
 
 
