@@ -77,8 +77,8 @@ FILTER_BITS = (256, 512, 1024, 2048, 4096)
 HARDENINGS = ("diffusion", "fourier_signs", "blip", "balancing", "xor_fold", "rule_90", "none")
 """What may be done to a filter (``linkage_core/custodian/filter_hardening.py``), the default first."""
 
-UNSAFE_HARDENINGS = frozenset(HARDENINGS[2:])
-"""Those that fell to the attacks of ``make attack-table``: for measurements, never for people."""
+UNSAFE_HARDENINGS = frozenset(HARDENINGS) - {"diffusion"}
+"""Those that do not hold the gates of ``make attack-table``: for measurements, never for people."""
 
 Hardening = Literal["diffusion", "fourier_signs", "blip", "balancing", "xor_fold", "rule_90", "none"]
 
@@ -339,8 +339,7 @@ def _check_groups(protocol: LinkageProtocol) -> None:
             _check_part(protocol, f"the salt of the evidence filter {group.name}", group.salt)
         if group.hardening in UNSAFE_HARDENINGS and not protocol.unsafe:
             found = f"the evidence filter {group.name} with the hardening {group.hardening}, which fell to attacks"
-            safe = [name for name in HARDENINGS if name not in UNSAFE_HARDENINGS]
-            raise EntryError(found, f"{' or '.join(safe)}, or unsafe = true, for measurements only")
+            raise EntryError(found, "diffusion, or unsafe = true, for measurements only")
 
 
 def _check_parts(protocol: LinkageProtocol) -> None:

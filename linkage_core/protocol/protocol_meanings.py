@@ -33,7 +33,7 @@ ENTRY_MEANINGS: dict[str, str] = {
     "evidence.filters.bits": "Bits of the filter before it is hardened.",
     "evidence.filters.bits_per_q_gram": "At most so many bits for each q-gram.",
     "evidence.filters.field_bits": "Bits for each field, shared out over its q-grams.",
-    "evidence.filters.hardening": "What is done to the filter before it leaves; all but the first two are unsafe.",
+    "evidence.filters.hardening": "What is done to the filter before it leaves; all but diffusion are unsafe.",
     "evidence.filters.terms": "Bits in each XOR of the diffusion: fewer than 6 can be read back by known attacks.",
     "evidence.filters.diffused_bits": "Bits of the filter that leaves, by diffusion or fourier_signs.",
     "evidence.filters.flips": "By blip: so many in 256 bits flip.",

@@ -40,7 +40,7 @@ def normalise_identifiers(
         return normalise_batch(batch, site.protocol, site.settings.source.format, night)
 
     for normalised in in_order(normalise, validated.accepted, usable_threads()):
-        suite.add(normalised.records)
+        suite.judge(normalised.records)
         spool.write(normalised.records)
         changed += sum(normalised.changed.values())
         emptied.update(normalised.emptied)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -15,12 +16,12 @@ import pyarrow as pa
 from linkage_core.custodian.field_rules import RowVerdicts, accepted_rows, check_rows, reject_repeated_ids
 from linkage_core.custodian.record_pseudonyms import record_pseudonyms
 from linkage_core.custodian.repeated_ids import repeated_ids
-from linkage_core.custodian.text_columns import readable
 from linkage_core.errors import NightlinkError
 from tasks.custodian.expectations.raw_extract import raw_extract_suite
 from tasks.custodian.night_folder import NightFolder
 from tasks.custodian.part_threads import in_order, usable_threads
 from tasks.custodian.settings import CustodianSite
+from tasks.custodian.source_rows import Misfit
 from tasks.custodian.spool import RecordSpool
 from tasks.protocol.expectations.run_expectations import ExpectationCount, refuse_broken
 from tasks.protocol.stages import announce, stage
@@ -42,10 +43,11 @@ def validate_identifiers(
     identifiers: RecordSpool, night: date, site: CustodianSite, folder: NightFolder
 ) -> ValidatedIdentifiers:
     """Judge every row and the whole batch; E-DQ-REJECTS, E-DQ-VOLUME or E-DQ-EXPECTATION when it fails."""
-    _check_volume(identifiers.rows, site)
+    _check_volume(identifiers.rows + len(identifiers.misfits), site)
     suite = raw_extract_suite(site.protocol, site.settings.quality.max_null_share)
     repeated = repeated_ids(identifiers, identifiers.rows)
     accepted, rules, row_number = folder.spool("accepted"), Counter[str](), 0
+    misfits = identifiers.misfits
 
     def check(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, RowVerdicts]:
         return batch, check_rows(batch, site.protocol, site.settings.source.format, night)
@@ -53,20 +55,24 @@ def validate_identifiers(
     with _quarantine_file(site, night).open("w", newline="", encoding="utf-8") as file:
         quarantine = csv.writer(file)
         quarantine.writerow(("row_number", "record_pseudonym", "field", "reason"))
+        quarantine.writerows((misfit.row_number, "", "", misfit.code) for misfit in misfits)
+        rules.update(misfit.code for misfit in misfits)
         for batch, verdicts in in_order(check, identifiers, usable_threads()):
-            suite.add(readable(batch))
+            suite.judge(batch)
             verdicts = reject_repeated_ids(verdicts, _rows_within(repeated, row_number, batch.num_rows))
             rules.update(verdicts.rejected_by_rule)
-            quarantine.writerows(_quarantine_rows(batch, verdicts, row_number, site))
+            numbers = _row_numbers(row_number, batch.num_rows, misfits)
+            quarantine.writerows(_quarantine_rows(batch, verdicts, numbers, site))
             accepted.write(accepted_rows(batch, verdicts))
             row_number += batch.num_rows
     identifiers.discard()
-    rejected = row_number - accepted.rows
+    extracted = row_number + len(misfits)
+    rejected = extracted - accepted.rows
     announce(f"rows rejected: {rejected}; rows accepted: {accepted.rows}")
     counts = suite.counts()
     refuse_broken(counts)
-    _check_reject_share(rejected, row_number, rules, site)
-    return ValidatedIdentifiers(accepted, row_number, rejected, dict(sorted(rules.items())), counts)
+    _check_reject_share(rejected, extracted, rules, site)
+    return ValidatedIdentifiers(accepted, extracted, rejected, dict(sorted(rules.items())), counts)
 
 
 def _rows_within(rows: npt.NDArray[np.int64], first: int, count: int) -> npt.NDArray[np.bool_]:
@@ -78,7 +84,7 @@ def _rows_within(rows: npt.NDArray[np.int64], first: int, count: int) -> npt.NDA
 
 
 def _quarantine_rows(
-    batch: pa.RecordBatch, verdicts: RowVerdicts, first_row: int, site: CustodianSite
+    batch: pa.RecordBatch, verdicts: RowVerdicts, numbers: npt.NDArray[np.int64], site: CustodianSite
 ) -> list[tuple[int, str, str, str]]:
     """Row number (from 1, in the order of extraction), pseudonym, field and reason: never a value.
 
@@ -89,11 +95,21 @@ def _quarantine_rows(
         site.site_key, ids.fill_null(""), project=site.protocol.project, epoch=site.protocol.key_epoch
     )
     return [
-        (first_row + row + 1, pseudonym.tobytes().hex() if source_id else "", field, code)
+        (int(numbers[row]), pseudonym.tobytes().hex() if source_id else "", field, code)
         for row, pseudonym, source_id, field, code in zip(
             verdicts.rows.tolist(), pseudonyms, ids.to_pylist(), verdicts.fields, verdicts.codes, strict=True
         )
     ]
+
+
+def _row_numbers(before: int, rows: int, misfits: Sequence[Misfit]) -> npt.NDArray[np.int64]:
+    """Numbers, from 1, of ``rows`` rows that follow ``before`` others; misfits between them have numbers too.
+
+    A misfit that is the k-th of its kind (from 0) and has number m lies behind m - 1 - k rows.
+    """
+    place = np.arange(before, before + rows, dtype=np.int64)
+    behind = np.array([misfit.row_number - 1 - k for k, misfit in enumerate(misfits)], np.int64)
+    return place + 1 + np.searchsorted(behind, place, side="right")
 
 
 def _quarantine_file(site: CustodianSite, night: date) -> Path:

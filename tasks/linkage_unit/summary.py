@@ -13,7 +13,7 @@ from linkage_core.linkage_unit.link_decisions import BAND_NAMES, Decision, score
 from linkage_core.linkage_unit.link_table import LinkTable
 from linkage_core.linkage_unit.match_model import MatchModel
 from linkage_core.protocol.linkage_protocol import protocol_fingerprint
-from linkage_core.protocol.row_rules import ROW_RULES
+from linkage_core.protocol.row_rules import FILE_RULES, ROW_RULES
 from tasks.linkage_unit.linked_custodians import JoinedEntities, LinkedCustodians
 from tasks.linkage_unit.receive import ReceivedDelivery
 from tasks.linkage_unit.resolve import ResolvedLinks
@@ -49,7 +49,7 @@ def summarise_night(
         "code_version": code_version(),
         "custodians": {delivery.manifest.custodian: _describe_delivery(delivery) for delivery in deliveries},
         **(by_two[0] if len(by_two) == 1 else sum_pairs(by_two)),
-        "rule_sentences": dict(ROW_RULES),
+        "rule_sentences": {**FILE_RULES, **ROW_RULES},
         "expectations": [count.model_dump() for count in judged],
         **_describe_the_unusual(linked, entities, unit),
     }

@@ -126,7 +126,7 @@ MISTAKES: list[tuple[str, str, str, str]] = [
     ("too little diffusion", "terms = 8", "terms = 5", "filters.given_family.terms = 5; expected at least 6"),
     ("an overfull filter", "field_bits = 200", "field_bits = 300", "found fields of 600 bits together in evidence.filters.given_family"),
     ("q-gram bits zero", "q_gram = 20", "q_gram = 0", "bits_per_q_gram = 0; expected at least 1"),
-    ("a hardening that fell", "terms = 8", 'hardening = "blip"', "given_family with the hardening blip, which fell to attacks; expected diffusion or"),
+    ("a hardening that fell", "terms = 8", 'hardening = "blip"', "given_family with the hardening blip, which fell to attacks; expected diffusion, or"),
     ("an unknown hardening", "terms = 8", 'hardening = "rot13"', "filters.given_family.hardening = 'rot13'; expected 'diffusion', 'fourier_signs'"),
     ("every bit flipped", "terms = 8", "flips = 256", "filters.given_family.flips = 256; expected at most 127"),
     ("an absent field as salt", "terms = 8", 'salt = "born:year"', "the salt of the evidence filter given_family over born, which"),

@@ -11,15 +11,12 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.delivery_manifest import ExpectationCount
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ROWS_A_FRAME = 200_000
 COUNTS_ONLY = {"result_format": "BASIC", "partial_unexpected_count": 0}
 
 
@@ -39,7 +36,6 @@ class ExpectationSuite:
         self._totals: list[list[int]] = [[0, 0] for _ in expectations]
         self._definition = _definition(point, expectations)
         self._labels = [(e.expectation_type, getattr(e, "column", None)) for e in expectations]
-        self._waiting: list[pa.RecordBatch] = []
 
     def judge(self, frame: pd.DataFrame) -> None:
         """Add one frame's counts."""
@@ -57,21 +53,8 @@ class ExpectationSuite:
                 total[0] += 1
                 total[1] += 0 if result.success else 1
 
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Judge a batch together with others, since a judgement costs as much for few rows as for many."""
-        self._waiting.append(batch)
-        if sum(waiting.num_rows for waiting in self._waiting) >= ROWS_A_FRAME:
-            self._judge_waiting()
-
-    def _judge_waiting(self) -> None:
-        if self._waiting:
-            frame = pa.Table.from_batches(self._waiting).to_pandas()
-            self._waiting = []
-            self.judge(frame)
-
     def counts(self) -> list[ExpectationCount]:
         """Totals over all frames; an expectation holds when its share of unexpected rows is within ``mostly``."""
-        self._judge_waiting()
         return [
             ExpectationCount(
                 point=self.point,
@@ -79,7 +62,7 @@ class ExpectationSuite:
                 column=column,
                 evaluated=evaluated,
                 unexpected=unexpected,
-                success=_holds(evaluated, unexpected, mostly),
+                success=holds_mostly(evaluated, unexpected, mostly),
             )
             for (kind, column), (evaluated, unexpected), mostly in zip(
                 self._labels, self._totals, self._mostly, strict=True
@@ -87,7 +70,8 @@ class ExpectationSuite:
         ]
 
 
-def _holds(evaluated: int, unexpected: int, mostly: float) -> bool:
+def holds_mostly(evaluated: int, unexpected: int, mostly: float) -> bool:
+    """Whether the share at fault is at most ``1 - mostly``."""
     return unexpected <= (1.0 - mostly) * evaluated + 1e-9
 
 
