@@ -39,7 +39,7 @@ class BatchSuite(Protocol):
     def counts(self) -> list[ExpectationCount]: ...
 
 
-def batch_suite(point: str, rules: Sequence[BatchRule]) -> BatchSuite:
+def batch_suite(point: str, rules: Sequence[BatchRule]) -> InLargeBatches:
     """The rules at a point of the night, judged by great-expectations where it is installed."""
     installed = importlib.util.find_spec("great_expectations") is not None
     return InLargeBatches(GreatSuite(point, rules) if installed else PlainSuite(point, rules))
@@ -49,7 +49,7 @@ class InLargeBatches:
     """Batches are judged several together, since great-expectations takes as long for few rows as for many."""
 
     def __init__(self, suite: BatchSuite) -> None:
-        self._suite = suite
+        self.suite = suite
         self._waiting: list[pa.RecordBatch] = []
 
     def judge(self, batch: pa.RecordBatch) -> None:
@@ -61,12 +61,12 @@ class InLargeBatches:
     def counts(self) -> list[ExpectationCount]:
         """Totals over all batches."""
         self._judge_waiting()
-        return self._suite.counts()
+        return self.suite.counts()
 
     def _judge_waiting(self) -> None:
         if self._waiting:
             together, self._waiting = pa.concat_batches(self._waiting), []
-            self._suite.judge(together)
+            self.suite.judge(together)
 
 
 class GreatSuite:
