@@ -118,7 +118,7 @@ def encode_surveyed(
     spec, rows = encoder.spec, records.num_rows
     columns = field_columns(records, spec.fields, encoder.functions)
     encoded = [
-        encode_group(columns, group, encoder.field_specs, encoder.keys.groups[group.name], table, rows)
+        encode_group(columns, group, encoder.field_specs, encoder.keys.groups[group.name], rows, table)
         for group, table in zip(spec.groups, encoder.tables, strict=True)
     ]
     rarity = np.empty((rows, len(spec.fields)), np.uint8)

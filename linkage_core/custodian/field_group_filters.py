@@ -51,15 +51,15 @@ def encode_group(
     group: FilterGroup,
     field_specs: Mapping[str, FieldSpec],
     keys: GroupFilterKeys,
-    table: npt.NDArray[np.uint16] | None,
     rows: int,
+    table: npt.NDArray[np.uint16] | None = None,
 ) -> GroupFilters:
     """One group's filters: all zero for a record that lacks one of the group's fields.
 
     Parameters
     ----------
-    table : ndarray of uint16, or None
-        The group's :func:`linkage_core.custodian.filter_hardening.hardening_table`.
+    table : ndarray of uint16, optional
+        The group's :func:`linkage_core.custodian.filter_hardening.hardening_table`, where many batches share it.
 
     Returns
     -------
