@@ -103,3 +103,8 @@ RECORDS ?= 1000000
 .PHONY: bench-million
 bench-million: setup ## the linkage unit's night with a million people a side: seconds and memory by stage
 	@$(BIN)/python -m tests.benchmarks.bench_million --records $(RECORDS) $(if $(FOLDER),--folder $(FOLDER)) $(JOIN)
+
+PEOPLE ?= 1000000
+.PHONY: bench-custodian-million
+bench-custodian-million: setup ## a custodian's night with PEOPLE people, from PostgreSQL to the exchange: seconds by stage, peak memory
+	@$(BIN)/python -m tests.benchmarks.bench_custodian_million --people $(PEOPLE)

@@ -13,8 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from linkage_core.custodian.blocking_keys import coding_functions
 from linkage_core.custodian.encode_records import RecordEncoder
 from linkage_core.custodian.field_columns import field_columns
+from linkage_core.custodian.nickname_table import load_formal_names
 from linkage_core.custodian.record_pseudonyms import record_pseudonyms
 from linkage_core.custodian.text_columns import SOURCE_ID
 from linkage_core.custodian.tokens import encode_tokens
@@ -22,7 +24,7 @@ from linkage_core.errors import NightlinkError
 from linkage_core.protocol.derived_keys import derive_key
 from linkage_core.protocol.encoded_evidence import NULL_TOKEN
 from linkage_core.protocol.encoded_records import pseudonym_order
-from linkage_core.protocol.evidence_spec import TokenDefinition, evidence_of
+from linkage_core.protocol.evidence_spec import SEX, TokenDefinition, evidence_of
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, protocol_fingerprint
 from linkage_core.protocol.siv_tokens import SIV_KEY_BYTES
 from linkage_core.protocol.token_table import (
@@ -37,12 +39,13 @@ from linkage_core.protocol.token_table import (
 from linkage_core.protocol.transfer_keys import TransferSecret
 
 SITE_FORMAT = "nightlink-site-token-1"
-DEFAULT_PARTS = 3
+LEAST_PARTS = 2
+"""Of a token that is exported by default, sex not counted: with it alone, a family name could be told by counting."""
 _HALVES = ("first", "second")
 
 
 def choose_definitions(protocol: LinkageProtocol, names: Sequence[str] = ()) -> tuple[TokenDefinition, ...]:
-    """The protocol's token definitions of these names; without names those of three exact fields or more.
+    """The protocol's token definitions of these names; without names those of two exact fields or more beside sex.
 
     Fewer and longer tokens disclose less together; only what the protocol's parties agreed on may be chosen.
 
@@ -52,15 +55,18 @@ def choose_definitions(protocol: LinkageProtocol, names: Sequence[str] = ()) -> 
         E-INPUT: a name that the protocol does not have, or one that comes twice; no names, and no such tokens.
     """
     known = {definition.name: definition for definition in evidence_of(protocol).tokens}
-    long = [
-        d for d in known.values() if len(d.parts) >= DEFAULT_PARTS and all(p.code == "exact" for p in d.parts)
+    exact = [
+        definition
+        for definition in known.values()
+        if all(part.code == "exact" for part in definition.parts)
+        and sum(part.field != SEX for part in definition.parts) >= LEAST_PARTS
     ]
-    if not names and long:
-        return tuple(long)
+    if not names and exact:
+        return tuple(exact)
     unknown = [name for name in names if name not in known]
     if not names or unknown or len(set(names)) != len(names):
         wrong = f"{len(unknown)} token definitions that the protocol does not have"
-        none = f"no token definition named, and none of {DEFAULT_PARTS} exact fields in the protocol"
+        none = f"no token definition named, and none of {LEAST_PARTS} exact fields in the protocol"
         raise NightlinkError(
             "E-INPUT",
             found=none if not names else wrong if unknown else "a token definition twice",
@@ -135,7 +141,8 @@ def _plain_tokens(
     linkage_key: bytes,
     definitions: Sequence[TokenDefinition],
 ) -> tuple[TokenColumn, ...]:
-    columns = field_columns(records, evidence_of(protocol).fields)
+    functions = coding_functions(load_formal_names(protocol.nickname_table))
+    columns = field_columns(records, evidence_of(protocol).fields, functions)
     halves = [
         encode_tokens(
             columns, definitions, _definition_keys(linkage_key, protocol, definitions, half), len(records)

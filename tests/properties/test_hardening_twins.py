@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linkage_core.custodian import filter_hardening
-from linkage_core.custodian.blocking_keys import CodedColumn
+from linkage_core.custodian.code_book import CodedColumn
 from linkage_core.custodian.field_columns import field_columns
 from linkage_core.custodian.field_group_filters import encode_group
 from linkage_core.custodian.filter_hardening import harden
