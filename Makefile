@@ -79,10 +79,23 @@ lock-peers: setup ## resolve the peers' dependencies anew
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url --no-annotate requirements-peers.in -o requirements-peers.txt
 
-# Attacks: what the encodings and columns disclose, beside the quality that they give. About half an hour.
-.PHONY: attack-table
+# Attacks: what the encodings and columns disclose, beside the quality that they give. Each keeps what it found in
+# build/, so that it goes on where it was broken off.
+.PHONY: attack-table attack-patterns confirm-default
 attack-table: setup ## attacks on every encoding beside its quality; Markdown, and deployments/pictures/attacks.svg
-	@$(BIN)/python -m tests.benchmarks.attack_table
+	@$(BIN)/python -m tests.benchmarks.attack_table --picture deployments/pictures/attacks.svg
+
+attack-patterns: setup ## pattern mining at 100,000 people
+	@$(BIN)/python -m tests.benchmarks.attack_patterns
+
+confirm-default: setup ## the default over five keys: attacks, and what hardening costs a whole night
+	@$(BIN)/python -m tests.benchmarks.confirmed_default
+
+# For machines without internet: all wheels of the custodian's command line, with hashes and scripts that install them.
+.PHONY: wheelhouse
+PLATFORMS ?= linux_x86_64 win_amd64
+wheelhouse: setup ## dist/nightlink-custodian-PLATFORM.zip: what a custodian's machine without internet installs
+	@$(BIN)/python -m deployments.wheelhouse.build $(PLATFORMS)
 
 # Scale: a million people a side (or RECORDS=100000), deliveries made once and kept in FOLDER; JOIN=--join adds the
 # exact threshold join of all with all.

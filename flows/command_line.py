@@ -36,6 +36,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command. Exit codes: 0 done, 1 failed with a code, 2 wrong usage, 3 another run is at work."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a column's name may hold letters that a Windows code page lacks
+            stream.reconfigure(errors="backslashreplace")
     words = sys.argv[1:] if arguments is None else arguments
     if not words or words[0] in ("-h", "--help"):
         print(_overview())

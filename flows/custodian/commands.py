@@ -5,6 +5,7 @@ Everything heavy is imported by the command that needs it, so that `--help` answ
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -13,11 +14,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from linkage_core.errors import NightlinkError
+from tasks.protocol.zones import SETTINGS_VARIABLE
 
 if TYPE_CHECKING:
     from flows.custodian.edge_encoding import EdgeOrder, EdgeOutcome, EdgeRules
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+)
 
 
 class HeaderRule(StrEnum):
@@ -47,9 +51,7 @@ SchemaFile = Annotated[
 ProtocolFile = Annotated[Path | None, typer.Option("--protocol", help="a linkage protocol of Nightlink")]
 KeyFile = Annotated[
     Path | None,
-    typer.Option(
-        "--key-file", help="the secret of the schema, or the linkage key of the protocol (mode 0600)"
-    ),
+    typer.Option("--key-file", help="the secret of the schema, or the linkage key of the protocol"),
 ]
 SiteKeyFile = Annotated[Path | None, typer.Option("--site-key-file", help="the site key (with --protocol)")]
 Encoding = Annotated[str, typer.Option("--encoding", help="of a CSV file: utf-8, cp1252, utf-16, ...")]
@@ -58,7 +60,8 @@ Header = Annotated[
     HeaderRule, typer.Option("--header", help="of a CSV file: check its names, ignore it, or none is there")
 ]
 UrlFile = Annotated[
-    Path | None, typer.Option("--database-url-file", help="a file (mode 0600) with a PostgreSQL URL")
+    Path | None,
+    typer.Option("--database-url-file", help="a file, readable for its owner alone, with a PostgreSQL URL"),
 ]
 XorFolds = Annotated[
     XorFoldsRule,
@@ -91,8 +94,27 @@ ReasonsPath = Annotated[Path | None, typer.Option("--reasons", help="where the r
 @app.command()
 def deliver(
     as_of: Annotated[str | None, typer.Option("--as-of", help="the night's date, YYYY-MM-DD")] = None,
+    settings: Annotated[
+        Path | None,
+        typer.Option("--settings", help="this site's settings; else $NIGHTLINK_CUSTODIAN_SETTINGS names it"),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="read and judge everything, deliver nothing")
+    ] = False,
 ) -> None:
-    """Extract, validate, normalise, encode and deliver one night; $NIGHTLINK_CUSTODIAN_SETTINGS names the site."""
+    """Extract, validate, normalise, encode and deliver one night, from a database or a file of people.
+
+    In the settings' state folder then lie quarantine/DATE.csv (rejected rows by number and code) and
+    reports/DATE.txt and .json (what left and what did not).
+    """
+    if settings is not None:
+        # A flow's parameters are dates and nothing else: Prefect stores them. So the way is the environment's.
+        os.environ[SETTINGS_VARIABLE["custodian"]] = str(settings)
+    if dry_run:
+        from flows.custodian.try_night import try_night
+
+        try_night(as_of)
+        return
     from flows.custodian.encode_and_deliver import encode_and_deliver
 
     encode_and_deliver(as_of)

@@ -31,7 +31,7 @@ from tasks.custodian import edge_protocol, edge_schema, edge_tokens
 from tasks.custodian.edge_input import Columns, People
 from tasks.custodian.edge_progress import Progress
 from tasks.custodian.edge_protocol import ProtocolRules
-from tasks.custodian.edge_report import SourceColumn
+from tasks.custodian.edge_report import SourceColumn, field_use
 from tasks.custodian.edge_schema import EdgeCounts
 from tasks.custodian.reasons_file import ReasonsFile
 from tasks.protocol.output_files import DigestedFile
@@ -158,10 +158,8 @@ class ProtocolEdge:
     def source_columns(self) -> tuple[SourceColumn, ...]:
         """What happens to each column."""
         names = dict(zip(self.rules.fields, self.columns().names, strict=True))
-        use = "hashed into tokens or filters under the linkage key; its rarity leaves as a band"
-        return (
-            SourceColumn(names["source_id"], "hashed into the record pseudonym under the site key"),
-            *(SourceColumn(names[f], use, self.missing.get(f)) for f in self.rules.protocol.field_names),
+        return tuple(
+            SourceColumn(names[name], field_use(name), self.missing.get(name)) for name in self.rules.fields
         )
 
     def meanings(self) -> dict[str, str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sql.custodian.source import source_snapshot
 from tasks.custodian.deliver import already_delivered, deliver_encodings
 from tasks.custodian.deliver_content import deliver_content
 from tasks.custodian.encode import encode_identifiers
-from tasks.custodian.extract import extract_content, extract_identifiers, source_url
+from tasks.custodian.extract import extract_content, extract_identifiers, open_source
 from tasks.custodian.night_folder import night_folder
 from tasks.custodian.normalise import normalise_identifiers
+from tasks.custodian.report_delivery import report_delivery
 from tasks.custodian.settings import custodian_site
 from tasks.custodian.validate import validate_identifiers
 from tasks.protocol.nights import night_of
@@ -23,7 +23,7 @@ def encode_and_deliver(as_of: str | None = None) -> None:
     with night_folder(site.settings.state_folder) as folder:
         if already_delivered(night, site):
             return
-        with source_snapshot(source_url(site), site.settings.source.deadline_s) as snapshot:
+        with open_source(site) as snapshot:
             identifiers = extract_identifiers(snapshot, site, folder)
             content = extract_content(snapshot, site, folder)
         validated = validate_identifiers(identifiers, night, site, folder)
@@ -31,3 +31,4 @@ def encode_and_deliver(as_of: str | None = None) -> None:
         encoded = encode_identifiers(normalised, site)
         deliver_content(content, night, site)
         deliver_encodings(encoded, night, site)  # the manifest last
+        report_delivery(night, site)  # what left, and what did not; it stays here

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tasks.linkage_unit.block import block_records
+from tasks.linkage_unit.linked_custodians import LinkedCustodians, every_two, join_entities
 from tasks.linkage_unit.load import forget_working_files, load_links, night_in_ledger
 from tasks.linkage_unit.receive import receive_deliveries
 from tasks.linkage_unit.report import publish_linkage_report
@@ -21,11 +22,15 @@ def link_and_load(as_of: str | None = None) -> None:
     night = night_of(as_of, unit.settings.time_zone)
     with night_in_ledger(night, unit) as run:
         if not run.published_before:
-            hospital, pharmacy = receive_deliveries(night, unit)
-            pairs = block_records(hospital, pharmacy, unit)
-            scored = score_pairs(hospital, pharmacy, pairs, unit)
-            links = resolve_links(hospital, pharmacy, pairs, scored, unit)
-            summary = summarise_night(night, hospital, pharmacy, pairs, scored, links, unit)
-            load_links(run, hospital, pharmacy, links, summary)  # one transaction, with its audit event
+            deliveries = receive_deliveries(night, unit)
+            linked = []
+            for a, b in every_two(deliveries):  # hospital and pharmacy; three pairs with a laboratory
+                pairs = block_records(a, b, unit)
+                scored = score_pairs(a, b, pairs, unit)
+                links = resolve_links(a, b, pairs, scored, unit)
+                linked.append(LinkedCustodians(a, b, pairs, scored, links))
+            entities = join_entities(deliveries, linked, unit) if len(deliveries) > 2 else None
+            summary = summarise_night(night, deliveries, linked, entities, unit)
+            load_links(run, deliveries, linked, entities, summary)  # one transaction, with its audit event
         forget_working_files(unit)
         publish_linkage_report(run, unit)

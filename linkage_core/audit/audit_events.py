@@ -59,13 +59,32 @@ class LinkCounts(_Event):
         return self
 
 
+class KnownLinksUsed(_Event):
+    """The file of known links that a night went by, and its pairs whose records were in the deliveries."""
+
+    sha256: Sha256Hex
+    links: Count
+    never: Count
+    absent: Count
+
+
+class EntitiesPublished(_Event):
+    """Entities of three or more custodians: how many, their records, components split, and the table's digest."""
+
+    entities: Count
+    members: Count
+    components_split: Count
+    entity_table_digest: Sha256Hex
+
+
 class NightPublished(_Event):
     """One night's links became the current ones; written in the transaction that published them.
 
     ``match_threshold`` is the probability that the night chose to hold ``target_precision``, and
     ``expected_precision`` what it expects of the links above it, without any truth. ``deliveries`` maps each
     custodian to its manifest's SHA-256; ``link_table_digest`` is the digest of the
-    link table that ``nightlink audit verify`` reproduces.
+    link table that ``nightlink audit verify`` reproduces. What a night did not have (another resolution than
+    one-to-one, known links, entities) is not in its text, so that older texts stay as they are.
     """
 
     kind: Literal["night_published"] = "night_published"
@@ -85,6 +104,9 @@ class NightPublished(_Event):
     code_version: CodeVersion
     links: LinkCounts
     link_table_digest: Sha256Hex
+    resolution: SafeName | None = None
+    known_links: KnownLinksUsed | None = None
+    entities: EntitiesPublished | None = None
 
 
 class ContentLoaded(_Event):
@@ -116,7 +138,7 @@ _EVENTS: TypeAdapter[AuditEvent] = TypeAdapter(Annotated[AuditEvent, Field(discr
 
 def canonical_event(event: AuditEvent) -> str:
     """The event as RFC 8785 canonical JSON: equal events give equal text."""
-    return rfc8785.dumps(event.model_dump(mode="json")).decode()
+    return rfc8785.dumps(event.model_dump(mode="json", exclude_none=True)).decode()
 
 
 def parse_event(text: str) -> AuditEvent:

@@ -72,6 +72,10 @@ COLUMN_RULES: Mapping[str, tuple[str, Test]] = MappingProxyType(
 """What each column must be; a column that is not named here does not leave."""
 
 
+DATE_COLUMNS = frozenset(name for name, (code, _) in COLUMN_RULES.items() if code == "C-DATE")
+"""Columns that hold dates."""
+
+
 @dataclass(frozen=True)
 class CheckedContent:
     """Rows that may leave, in their order, and how many rows broke which rule (a row may break several)."""

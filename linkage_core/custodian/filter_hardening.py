@@ -1,9 +1,9 @@
 """The hardening menu: what is done to a plain filter before it leaves. Zone: custodian.
 
 A protocol names one of :data:`linkage_core.protocol.linkage_protocol.HARDENINGS` for each filter. Diffusion is the
-default and, with the signs of Fourier features, all that held when attacked; the others are kept so that their
-figures can be measured by the code that a custodian would run, and a protocol may name them only when it
-calls itself unsafe, which no party's settings accept. ``make attack-table`` has the figures of each,
+default and the only one that held when attacked; the others are kept so that their figures can be measured by the
+code that a custodian would run, and a protocol may name them only when it calls itself unsafe, which no
+party's settings accept. ``make attack-table`` has the figures of each,
 ``linkage_core/README.md`` shows them.
 
 A record without a filter (all zero, since a field is missing) stays without one under every hardening.

@@ -202,7 +202,7 @@ def link_sides(
     ties = pair_tie_keys(
         encoded_a.record_pseudonyms[a], encoded_b.record_pseudonyms[b], seed=agreed.project.encode()
     )
-    links = link_probabilities(odds, a, b, ties, len(encoded_a), len(encoded_b))
+    links = link_probabilities(odds, a, b, ties, len(encoded_a), len(encoded_b), agreed.decision.resolution)
     threshold = choose_threshold(links, agreed.decision.target_precision)
     meter.stage("resolve")
     return LinkageRun(

@@ -78,7 +78,7 @@ class CandidateCoverage:
     def _agreement(self, part: TokenPart, rates: Mapping[str, Floats]) -> npt.NDArray[np.bool_]:
         f = self._spec.fields.index(part.field)
         level = np.searchsorted(np.cumsum(rates[part.field])[:-1], self._draws[:, f], side="right")
-        shows: npt.NDArray[np.bool_] = _levels_with(self._spec, part)[level] & self._present[:, f]
+        shows: npt.NDArray[np.bool_] = levels_with(self._spec, part)[level] & self._present[:, f]
         return shows
 
 
@@ -90,7 +90,7 @@ def _draw_rows(side: FieldPresence, generator: np.random.Generator) -> npt.NDArr
     return side.present[np.searchsorted(np.cumsum(side.counts), record, side="right")]
 
 
-def _levels_with(spec: EvidenceSpec, part: TokenPart) -> npt.NDArray[np.bool_]:
+def levels_with(spec: EvidenceSpec, part: TokenPart) -> npt.NDArray[np.bool_]:
     """At which of its field's levels a code surely agrees: those that it shows, or that imply it."""
     agrees = np.zeros(len(spec.level_names(part.field)), np.bool_)
     for level, (_, codes) in enumerate(spec.level_codes(part.field)):

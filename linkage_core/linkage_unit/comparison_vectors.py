@@ -3,7 +3,8 @@
 No field is seen by itself. Equal tokens make all their parts *known* to agree, and a diffused filter with few
 differing q-grams makes its fields *near*; a field's level is the best that is known. A field that one side
 lacks is null. So is a place (postcode, street, middle name) whose exact agreement no token could show, because
-something beside it in every token did not agree: null contributes nothing, neither for nor against.
+something beside it in every token did not agree: null contributes nothing, neither for nor against. But a street
+whose number and start agree stands as that: people who changed their names are found where they live.
 """
 
 from __future__ import annotations
@@ -74,8 +75,10 @@ class EvidenceMasks:
         Index of the level *different*.
     tests, tested_field : uint64 and intp, shape (k,)
         When all atoms of ``tests[i]`` are known, some token could have shown field ``tested_field[i]``.
-    always_tested : bool, shape (fields,)
-        Fields whose disagreement a filter or the profile shows, whatever else agrees.
+    always_tested : int8, shape (fields,)
+        The worst level that stands though no token could have shown a better one: every level of fields whose
+        disagreement a filter or the profile shows, whatever else agrees; of a street, its number and start,
+        which tell as much as the whole; of other places, exact agreement alone.
     street_parts, street_whole : uint64
         When all of the first are known, so is the second.
     swapped : uint64, shape (2,)
@@ -90,7 +93,7 @@ class EvidenceMasks:
     different: Levels
     tests: Words
     tested_field: npt.NDArray[np.intp]
-    always_tested: npt.NDArray[np.bool_]
+    always_tested: Levels
     street_parts: np.uint64
     street_whole: np.uint64
     swapped: Words
@@ -237,7 +240,7 @@ def evidence_masks(spec: EvidenceSpec) -> EvidenceMasks:
         different=np.array([len(spec.level_codes(name)) for name in spec.fields], np.int8),
         tests=np.array([mask for mask, _ in tests], np.uint64),
         tested_field=np.array([f for _, f in tests], np.intp),
-        always_tested=np.array([name in CORE_FIELDS for name in spec.fields], np.bool_),
+        always_tested=np.array([_worst_untested(spec, name) for name in spec.fields], np.int8),
         street_parts=np.uint64(_union(bit, [number, start]) if both else 0),
         street_whole=np.uint64(bit[TokenPart("street", "number_and_start")] if both else 0),
         swapped=np.array([bit.get(TokenPart(NAMES, code), 0) for code in ("exact", "soundex")], np.uint64),
@@ -263,6 +266,13 @@ def _tests_of(token: TokenDefinition) -> list[tuple[TokenPart, list[TokenPart]]]
         for part in token.parts
         if part.field in places and part.code == "exact"
     ]
+
+
+def _worst_untested(spec: EvidenceSpec, name: str) -> int:
+    levels = spec.level_names(name)
+    if name in CORE_FIELDS:
+        return len(levels)
+    return levels.index("number_and_start") if "number_and_start" in levels else 0
 
 
 def _union(bit: Mapping[TokenPart, int], parts: list[TokenPart]) -> int:
@@ -316,7 +326,7 @@ def _write_levels(  # pragma: no cover - compiled; held to its twin in tests/ref
     different: Levels,
     tests: Words,
     tested_field: npt.NDArray[np.intp],
-    always_tested: npt.NDArray[np.bool_],
+    always_tested: Levels,
     street_parts: np.uint64,
     street_whole: np.uint64,
     swapped: Words,
@@ -345,7 +355,7 @@ def _write_levels(  # pragma: no cover - compiled; held to its twin in tests/ref
             for n in range(different[f] - 1, -1, -1):
                 if known & level_masks[f, n] != zero:
                     level = n
-            seen = always_tested[f] or (tested >> np.uint64(f)) & np.uint64(1) != zero
+            seen = level <= always_tested[f] or (tested >> np.uint64(f)) & np.uint64(1) != zero
             if rarity_a[i, f] == 0 or rarity_b[j, f] == 0 or (level > 0 and not seen):
                 level = -1
             out[k, f] = level

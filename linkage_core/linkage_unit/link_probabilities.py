@@ -20,17 +20,16 @@ import numpy as np
 import numpy.typing as npt
 
 from linkage_core.errors import NightlinkError
-from linkage_core.linkage_unit.competition import compete
+from linkage_core.linkage_unit.link_selection import LIMITS, LinkLimits, posteriors, select_links
 from linkage_core.linkage_unit.match_model import PairOdds
-from linkage_core.linkage_unit.one_to_one import greedy_one_to_one
+from linkage_core.linkage_unit.optimal_one_to_one import OptimalSelection
+from linkage_core.protocol.linkage_protocol import Resolution
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
 CONFIDENT = 0.9
 """Posterior from which a link is taken for true when its rivals are counted."""
-LEAST_SELECTED = 1e-7
-"""Pairs below this posterior take no part in the resolution: most pairs, and no links."""
 LEAST_PROBABILITY = 0.5
 """No link less probable than this is output, whatever the mean of all would allow."""
 LEAST_POSTERIOR = 0.02
@@ -41,21 +40,24 @@ ENOUGH_RIVALS = 20.0
 
 @dataclass(frozen=True)
 class LinkProbabilities:
-    """One-to-one links, each with a calibrated probability.
+    """Links that keep the resolution's limits, each with a calibrated probability.
 
     Attributes
     ----------
     pairs : ndarray of intp, shape (links,)
-        Positions of the selected pairs, ascending; no record is in two of them.
+        Positions of the selected pairs, ascending; one-to-one, no record is in two of them.
     probability : ndarray of float64, shape (links,)
         Chance that the link is true. Many links share one value; among them, the higher posterior goes first.
     posterior : ndarray of float64, shape (links,)
         The model's, after competition.
+    optimum : OptimalSelection, optional
+        What the optimal solver did, where the protocol asks for it.
     """
 
     pairs: Indices
     probability: Floats = field(repr=False)
     posterior: Floats = field(repr=False)
+    optimum: OptimalSelection | None = None
 
 
 @dataclass(frozen=True)
@@ -91,19 +93,23 @@ def link_probabilities(
     tie_keys: npt.NDArray[np.uint64],
     records_a: int,
     records_b: int,
+    resolution: Resolution = "one_to_one",
 ) -> LinkProbabilities:
-    """Resolve one-to-one by posterior, and calibrate the links by the rivals of confident ones.
+    """Resolve by posterior (:func:`select_links`), and calibrate the links by the rivals of confident ones.
 
-    Ties go by ``tie_keys``: no row order enters. A better posterior never gets a lower probability.
+    Ties go by ``tie_keys``: no row order enters. A better posterior never gets a lower probability. Where a record
+    may have many links, the other candidates of a linked one are no proof of error and are not counted; with
+    ``many_to_many`` the model's posterior stands.
     """
-    selected = greedy_one_to_one(index_a, index_b, odds.probability, tie_keys, possible=LEAST_SELECTED)
-    posterior = odds.probability[selected]
-    rivals, scale = _rivals(odds, selected, index_a, index_b, records_a, records_b)
+    found = select_links(odds, index_a, index_b, tie_keys, (records_a, records_b), resolution)
+    selected, posterior = found.pairs, found.posterior[found.pairs]
+    confident = selected[posterior >= CONFIDENT]
+    rivals, scale = _rivals(odds, confident, index_a, index_b, (records_a, records_b), LIMITS[resolution])
     if len(rivals) < ENOUGH_RIVALS:
-        return LinkProbabilities(selected, posterior, posterior)
+        return LinkProbabilities(selected, posterior, posterior, found.optimum)
     probability = 1.0 - local_error_rates(posterior, rivals, scale)
     probability[posterior < LEAST_POSTERIOR] = 0.0
-    return LinkProbabilities(selected, probability, posterior)
+    return LinkProbabilities(selected, probability, posterior, found.optimum)
 
 
 def local_error_rates(link_scores: Floats, rival_scores: Floats, scale: float) -> Floats:
@@ -175,19 +181,23 @@ def links_above(links: LinkProbabilities, chosen: ChosenThreshold) -> npt.NDArra
 
 
 def _rivals(
-    odds: PairOdds, selected: Indices, index_a: Indices, index_b: Indices, records_a: int, records_b: int
+    odds: PairOdds,
+    confident: Indices,
+    index_a: Indices,
+    index_b: Indices,
+    records: tuple[int, int],
+    limits: LinkLimits,
 ) -> tuple[Floats, float]:
     """Posteriors of all pairs beside confident links, without those, and the wrong links that each stands for."""
-    confident = selected[odds.probability[selected] >= CONFIDENT]
-    linked_a, linked_b = np.zeros(records_a, np.bool_), np.zeros(records_b, np.bool_)
-    linked_a[index_a[confident]] = True
-    linked_b[index_b[confident]] = True
+    linked_a, linked_b = np.zeros(records[0], np.bool_), np.zeros(records[1], np.bool_)
+    linked_a[index_a[confident]] = limits.one_a_record_of_a
+    linked_b[index_b[confident]] = limits.one_a_record_of_b
     is_rival = linked_a[index_a] | linked_b[index_b]
     is_rival[confident] = False
-    free = float((1.0 - linked_a.mean()) * (1.0 - linked_b.mean())) if records_a and records_b else 0.0
+    free = float((1.0 - linked_a.mean()) * (1.0 - linked_b.mean())) if all(records) else 0.0
     others = odds.odds.copy()
     others[confident] = 0.0
-    reached = compete(others, index_a, index_b, records_a, records_b)
+    reached = posteriors(others, index_a, index_b, records, limits)
     return reached[is_rival], free / max(1.0 - free, 1e-12)
 
 

@@ -7,6 +7,7 @@ exact score: the digest can be recomputed by anybody who may read the warehouse.
 from __future__ import annotations
 
 import hashlib
+import heapq
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from linkage_core.protocol.encoded_records import PSEUDONYM_DTYPE
 
 LinkRow = tuple[str, str, str, str, tuple[str, ...]]
 """pseudonym_a and pseudonym_b as UUID text, decision, score band, names of the passes in protocol order."""
+NamedLinkRow = tuple[str, str, str, str, tuple[str, ...], str, str]
+"""The same with the custodians of the two records: of a night of more than two custodians."""
 
 
 @dataclass(frozen=True)
@@ -114,16 +117,38 @@ def links_as_rows(table: LinkTable) -> Iterator[LinkRow]:
         )
 
 
+def merge_link_rows(tables: Sequence[tuple[LinkTable, str, str]]) -> Iterator[NamedLinkRow]:
+    """Rows of several pairs of custodians as one table, ascending by the two pseudonyms.
+
+    Parameters
+    ----------
+    tables : sequence of (LinkTable, str, str)
+        Each with the custodians of its records.
+    """
+    # UUID texts of one form sort as their bytes do
+    return heapq.merge(*(_named_rows(*table) for table in tables), key=lambda row: row[:2])
+
+
+def _named_rows(table: LinkTable, custodian_a: str, custodian_b: str) -> Iterator[NamedLinkRow]:
+    for row in links_as_rows(table):
+        yield (*row, custodian_a, custodian_b)
+
+
 def link_table_digest(table: LinkTable) -> str:
     """SHA-256 of the table, as 64 hex digits: :func:`digest_of_link_rows` of its rows."""
     return digest_of_link_rows(links_as_rows(table))
 
 
-def digest_of_link_rows(rows: Iterable[tuple[str, str, str, str, Sequence[str]]]) -> str:
+def digest_of_link_rows(
+    rows: Iterable[
+        tuple[str, str, str, str, Sequence[str]] | tuple[str, str, str, str, Sequence[str], str, str]
+    ],
+) -> str:
     """SHA-256 over the canonical lines of links, as 64 hex digits; an auditor feeds it from the warehouse.
 
     A line is ``hex_a|hex_b|decision|band|pass1,pass2`` and a newline, in UTF-8: pseudonyms as 32 lower-case
-    hex digits, passes in the protocol's order. Lines ascend strictly by (hex_a, hex_b), which is PostgreSQL's
+    hex digits, passes in the protocol's order. With more than two custodians ``|custodian_a|custodian_b`` follows.
+    Lines ascend strictly by (hex_a, hex_b), which is PostgreSQL's
     ``ORDER BY pseudonym_a, pseudonym_b`` for uuid columns.
 
     Raises
@@ -133,7 +158,7 @@ def digest_of_link_rows(rows: Iterable[tuple[str, str, str, str, Sequence[str]]]
     """
     digest = hashlib.sha256()
     before = ("", "")
-    for number, (uuid_a, uuid_b, decision, band, passes) in enumerate(rows, start=1):
+    for number, (uuid_a, uuid_b, decision, band, passes, *custodians) in enumerate(rows, start=1):
         pair = (uuid.UUID(uuid_a).hex, uuid.UUID(uuid_b).hex)
         if pair <= before:
             raise NightlinkError(
@@ -142,7 +167,7 @@ def digest_of_link_rows(rows: Iterable[tuple[str, str, str, str, Sequence[str]]]
                 expected="rows in strictly ascending order of their two pseudonyms",
                 remedy="Read the links with ORDER BY pseudonym_a, pseudonym_b.",
             )
-        digest.update("|".join([*pair, decision, band, ",".join(passes)]).encode() + b"\n")
+        digest.update("|".join([*pair, decision, band, ",".join(passes), *custodians]).encode() + b"\n")
         before = pair
     return digest.hexdigest()
 

@@ -24,7 +24,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from linkage_core.linkage_unit.candidate_coverage import CandidateCoverage, FieldPresence, field_presence
+from linkage_core.linkage_unit.candidate_coverage import (
+    CandidateCoverage,
+    FieldPresence,
+    field_presence,
+    levels_with,
+)
 from linkage_core.linkage_unit.comparison_vectors import NULL_LEVEL, ComparisonVectors
 from linkage_core.linkage_unit.competition import (
     expect_patterns,
@@ -40,7 +45,16 @@ from linkage_core.linkage_unit.pair_patterns import (
     states_of_field,
 )
 from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates, check_aggregates
-from linkage_core.protocol.evidence_spec import BIRTH, DIFFERENT, FAMILY, GIVEN, SEX, EvidenceSpec
+from linkage_core.protocol.evidence_spec import (
+    BIRTH,
+    CORE_FIELDS,
+    DIFFERENT,
+    FAMILY,
+    GIVEN,
+    SEX,
+    EvidenceSpec,
+    TokenPart,
+)
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp] | npt.NDArray[np.uint32]
@@ -126,6 +140,7 @@ class _Pairs:
     records_b: int
     of_pair: npt.NDArray[np.uint32]
     levels: npt.NDArray[np.int8]
+    is_least: npt.NDArray[np.bool_]
     rarity: Floats
     rarity_household: Floats
     counts: Floats
@@ -250,8 +265,8 @@ def fit_patterns(
         kin = float(expected.kin.sum()) / coverage.share(household)
         relatives = max(kin, SMALLEST_SHARE * smaller)
         if not converged:
-            match = _learn_match(pairs.levels, spec, expected.matches, starts)
-            household = _learn_household(pairs.levels, spec, expected.kin, household_starts)
+            match = _learn_match(pairs, spec, expected.matches, starts)
+            household = _learn_household(pairs, spec, expected.kin, household_starts)
     graph = (expected.odds, pairs.of_pair, index_a, index_b, records, freedom)
     pass_messages(*graph)
     take_posteriors(*graph)
@@ -344,20 +359,71 @@ def _fixed_pairs(
         if name not in PERSONAL_FIELDS:
             rarity_household += gain
     counts = np.bincount(patterns.of_pair, minlength=len(levels)).astype(np.float64)
-    return _Pairs(index_a, index_b, *records, patterns.of_pair, levels, rarity, rarity_household, counts)
+    is_least = untested_levels(levels, spec)
+    return _Pairs(
+        index_a, index_b, *records, patterns.of_pair, levels, is_least, rarity, rarity_household, counts
+    )
+
+
+def untested_levels(levels: npt.NDArray[np.int8], spec: EvidenceSpec) -> npt.NDArray[np.bool_]:
+    """Where a level is only the least that agrees, since nothing could have shown exact agreement.
+
+    A name, a birth date or a street shows exact agreement through tokens beside other fields. Where those are
+    missing, a lower level may well be exact agreement that nobody could see. Of the core fields this is told for
+    one that stands alone: with several, "all were exact unseen" is impossible, for they would have shown each
+    other.
+
+    Parameters
+    ----------
+    levels : ndarray of int8, shape (m, fields)
+
+    Returns
+    -------
+    ndarray of bool, shape (m, fields)
+    """
+    core = [f for f, name in enumerate(spec.fields) if name in CORE_FIELDS]
+    alone = (levels[:, core] != NULL_LEVEL).sum(axis=1) == 1
+    untested = np.zeros(levels.shape, np.bool_)
+    for f, name in enumerate(spec.fields):
+        names = spec.level_names(name)
+        if name in CORE_FIELDS:
+            may_be_exact = alone & (levels[:, f] > 0) & (levels[:, f] < names.index(DIFFERENT))
+        elif "number_and_start" in names:
+            may_be_exact = levels[:, f] == names.index("number_and_start")
+        else:
+            continue
+        untested[:, f] = may_be_exact & ~_is_tested(levels, spec, TokenPart(name))
+    return untested
+
+
+def _is_tested(levels: npt.NDArray[np.int8], spec: EvidenceSpec, part: TokenPart) -> npt.NDArray[np.bool_]:
+    """Whether all other parts of some token with this part agree, so that the token tells whether it does."""
+    tested = np.zeros(len(levels), np.bool_)
+    for token in spec.tokens:
+        others = [other for other in token.parts if other != part]
+        if len(others) < len(token.parts) and all(other.field in spec.fields for other in others):
+            agree = [
+                np.append(levels_with(spec, other), False)[levels[:, spec.fields.index(other.field)]]
+                for other in others
+            ]
+            tested |= np.all(agree, axis=0)
+    return tested
 
 
 def _log_odds(
-    levels: npt.NDArray[np.int8],
-    spec: EvidenceSpec,
-    rates: Mapping[str, Floats],
-    random: Mapping[str, Floats],
+    pairs: _Pairs, spec: EvidenceSpec, rates: Mapping[str, Floats], random: Mapping[str, Floats]
 ) -> Floats:
-    """Of each pattern: the sum over fields of log(rate / u); null adds nothing."""
-    total = np.zeros(len(levels))
+    """Of each pattern: the sum over fields of log(rate / u); null adds nothing.
+
+    Where a level is but the least that agrees, the rates are of it and of all better ones.
+    """
+    total = np.zeros(len(pairs.levels))
     for f, name in enumerate(spec.fields):
-        table = np.append(np.log(np.maximum(rates[name], 1e-300)) - np.log(random[name]), 0.0)
-        total += table[levels[:, f]]  # -1, null, takes the last entry
+        ratios = np.log(np.maximum(rates[name], 1e-300)) - np.log(random[name])
+        of_least = np.log(np.cumsum(np.maximum(rates[name], 1e-300))) - np.log(np.cumsum(random[name]))
+        table = np.stack([np.append(ratios, 0.0), np.append(of_least, 0.0)])
+        # -1, null, takes the last entry
+        total += table[pairs.is_least[:, f].astype(np.intp), pairs.levels[:, f]]
     return total
 
 
@@ -373,9 +439,9 @@ def _expect(
 ) -> _Expected:
     """Odds and sums of posteriors by pattern, with competition; ``freedom`` is brought along."""
     records = (pairs.records_a, pairs.records_b)
-    kin = _odds(_log_odds(pairs.levels, spec, household, random) + pairs.rarity_household)
+    kin = _odds(_log_odds(pairs, spec, household, random) + pairs.rarity_household)
     kin *= relatives / float(max(pairs.records_a * pairs.records_b, 1))
-    odds = _odds(_log_odds(pairs.levels, spec, match, random) + pairs.rarity)
+    odds = _odds(_log_odds(pairs, spec, match, random) + pairs.rarity)
     odds *= prior_odds(matches, *records)
     odds /= 1.0 + kin
     graph = (odds, pairs.of_pair, pairs.index_a, pairs.index_b, records, freedom)
@@ -390,28 +456,28 @@ def _odds(logs: Floats) -> Floats:
     return odds
 
 
-def _learn_match(
-    levels: npt.NDArray[np.int8], spec: EvidenceSpec, weight: Floats, starts: Mapping[str, Floats]
-) -> Rates:
+def _learn_match(pairs: _Pairs, spec: EvidenceSpec, weight: Floats, starts: Mapping[str, Floats]) -> Rates:
     rates = {}
     for f, name in enumerate(spec.fields):
-        learnt = _counted_rates(levels[:, f], weight, starts[name])
+        learnt = _counted_rates(pairs, f, weight, starts[name])
         different = spec.level_names(name).index(DIFFERENT)
         rates[name] = _cap_rate(learnt, different, _DIFFERENT_CAP.get(name, DEFAULT_DIFFERENT_CAP))
     return rates
 
 
 def _learn_household(
-    levels: npt.NDArray[np.int8], spec: EvidenceSpec, weight: Floats, starts: Mapping[str, Floats]
+    pairs: _Pairs, spec: EvidenceSpec, weight: Floats, starts: Mapping[str, Floats]
 ) -> Rates:
     return {
-        name: starts[name] if name in PERSONAL_FIELDS else _counted_rates(levels[:, f], weight, starts[name])
+        name: starts[name] if name in PERSONAL_FIELDS else _counted_rates(pairs, f, weight, starts[name])
         for f, name in enumerate(spec.fields)
     }
 
 
-def _counted_rates(levels: npt.NDArray[np.int8], weight: Floats, start: Floats) -> Floats:
-    present = levels >= 0
+def _counted_rates(pairs: _Pairs, f: int, weight: Floats, start: Floats) -> Floats:
+    """Rates of the levels that are known for what they are; a least level teaches nothing."""
+    levels = pairs.levels[:, f]
+    present = (levels >= 0) & ~pairs.is_least[:, f]
     counted = np.bincount(levels[present], weight[present], len(start)) + PRIOR_PAIRS * start
     return np.asarray(counted / counted.sum(), np.float64)
 

@@ -16,9 +16,11 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     StringConstraints,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -39,6 +41,7 @@ Threshold = Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)
 Precision = Annotated[float, Field(strict=True, ge=0.5, lt=1, allow_inf_nan=False)]
 Edge = Annotated[float, Field(strict=True, ge=-30, le=30, allow_inf_nan=False)]
 NearQGrams = Annotated[float, Field(strict=True, gt=0, le=20, allow_inf_nan=False)]
+Resolution = Literal["one_to_one", "optimal_one_to_one", "one_to_many", "many_to_one", "many_to_many"]
 FieldKind = Literal["name", "date", "sex", "text", "postcode", "phone", "email"]
 
 BLOCKING_CODES: dict[str, frozenset[str]] = {
@@ -74,8 +77,8 @@ FILTER_BITS = (256, 512, 1024, 2048, 4096)
 HARDENINGS = ("diffusion", "fourier_signs", "blip", "balancing", "xor_fold", "rule_90", "none")
 """What may be done to a filter (``linkage_core/custodian/filter_hardening.py``), the default first."""
 
-UNSAFE_HARDENINGS = frozenset(HARDENINGS[2:])
-"""Those that fell to the attacks of ``make attack-table``: for measurements, never for people."""
+UNSAFE_HARDENINGS = frozenset(HARDENINGS) - {"diffusion"}
+"""Those that do not hold the gates of ``make attack-table``: for measurements, never for people."""
 
 Hardening = Literal["diffusion", "fourier_signs", "blip", "balancing", "xor_fold", "rule_90", "none"]
 
@@ -226,11 +229,22 @@ class EvidenceRules(_Frozen):
 class DecisionSpec(_Frozen):
     """What is a match: the threshold is chosen each night, so that the links hold ``target_precision``.
 
-    A link below it is a possible match from the probability ``possible`` on.
+    A link below it is a possible match from the probability ``possible`` on. ``resolution`` says how many links
+    a record may have to a record of the other custodian: ``one_to_many`` lets one record of the earlier
+    custodian have several of the later one. It is left out of the canonical form where it is the default,
+    so that protocols from before it keep their fingerprint.
     """
 
     target_precision: Precision
     possible: Threshold
+    resolution: Resolution = "one_to_one"
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = handler(self)
+        if self.resolution == "one_to_one":
+            document.pop("resolution", None)
+        return document
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -248,7 +262,7 @@ class LinkageProtocol(_Frozen):
     version: WholeNumber = Field(ge=1, le=10**6)
     key_epoch: Annotated[str, StringConstraints(pattern=EPOCH_PATTERN)]
     normaliser_version: WholeNumber = Field(ge=1, le=1)
-    custodians: tuple[Name, Name]
+    custodians: tuple[Name, ...] = Field(min_length=2, max_length=16)
     fields: tuple[FieldSpec, ...] = Field(min_length=1, max_length=100)
     nickname_table: NicknameTableSpec | None = None
     blocking: BlockingSpec
@@ -325,8 +339,7 @@ def _check_groups(protocol: LinkageProtocol) -> None:
             _check_part(protocol, f"the salt of the evidence filter {group.name}", group.salt)
         if group.hardening in UNSAFE_HARDENINGS and not protocol.unsafe:
             found = f"the evidence filter {group.name} with the hardening {group.hardening}, which fell to attacks"
-            safe = [name for name in HARDENINGS if name not in UNSAFE_HARDENINGS]
-            raise EntryError(found, f"{' or '.join(safe)}, or unsafe = true, for measurements only")
+            raise EntryError(found, "diffusion, or unsafe = true, for measurements only")
 
 
 def _check_parts(protocol: LinkageProtocol) -> None:

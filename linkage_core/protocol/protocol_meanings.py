@@ -8,7 +8,7 @@ ENTRY_MEANINGS: dict[str, str] = {
     "version": "Raise it with every change, at all parties between the same two nights.",
     "key_epoch": "The epoch of the keys; a new one gives every record a new pseudonym.",
     "normaliser_version": "How values are brought to one form before they are hashed.",
-    "custodians": "The two custodians, by the names that their settings and their part of the exchange have.",
+    "custodians": "Two custodians or more, by the names that their settings and their part of the exchange have.",
     "fields": "What is read of a person; given_name, family_name and birth_date are needed.",
     "fields.name": "The field's name, which is the source's column unless the custodian declares another.",
     "fields.kind": "How it is checked and normalised.",
@@ -33,7 +33,7 @@ ENTRY_MEANINGS: dict[str, str] = {
     "evidence.filters.bits": "Bits of the filter before it is hardened.",
     "evidence.filters.bits_per_q_gram": "At most so many bits for each q-gram.",
     "evidence.filters.field_bits": "Bits for each field, shared out over its q-grams.",
-    "evidence.filters.hardening": "What is done to the filter before it leaves; all but the first two are unsafe.",
+    "evidence.filters.hardening": "What is done to the filter before it leaves; all but diffusion are unsafe.",
     "evidence.filters.terms": "Bits in each XOR of the diffusion: fewer than 6 can be read back by known attacks.",
     "evidence.filters.diffused_bits": "Bits of the filter that leaves, by diffusion or fourier_signs.",
     "evidence.filters.flips": "By blip: so many in 256 bits flip.",
@@ -42,5 +42,6 @@ ENTRY_MEANINGS: dict[str, str] = {
     "decision": "What counts as a match.",
     "decision.target_precision": "The night's threshold is chosen, without truth, so that links hold it.",
     "decision.possible": "Below the threshold, a possible match from this probability on.",
+    "decision.resolution": "How many links a record may have to another custodian; optimal: most true links expected.",
 }
 """Meaning by path, lists without their numbers. A test demands one for every entry of the model."""

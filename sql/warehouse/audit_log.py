@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from sql.statements import load_statements
-from sql.warehouse.links import Delivery, LinkRow
+from sql.warehouse.links import Delivery, EntityRow, LinkRow
 from sql.warehouse.transactions import warehouse_errors
 
 ChainEntry = tuple[int, bytes, str, bytes]
@@ -46,8 +46,14 @@ def read_links_of_run(connection: Connection, run_id: str) -> Iterator[LinkRow]:
 
     Later nights change nothing about it: a link that they closed is still there, with its end.
     """
-    for record_a, record_b, decision, band, passes in _stream(connection, "read_links_of_run", run_id=run_id):
-        yield record_a, record_b, decision, band, tuple(passes)
+    for *link, passes, custodians in _stream(connection, "read_links_of_run", run_id=run_id):
+        yield (*link, tuple(passes), *custodians)
+
+
+def read_entities_of_run(connection: Connection, run_id: str) -> Iterator[EntityRow]:
+    """Members of the entities as a run published them, in ascending order of entity and record."""
+    for row in _stream(connection, "read_entities_of_run", run_id=run_id):
+        yield row[0], row[1], row[2]
 
 
 def read_publications(connection: Connection) -> list[RecordedPublication]:

@@ -6,13 +6,25 @@ SELECT sequence, previous_hash, event, event_hash FROM audit.event ORDER BY sequ
 -- name: read_links_of_run
 -- The link table as the run published it: opened by it or before, and closed after it or never. Within a project
 -- fences order the publications.
-SELECT l.record_a::text, l.record_b::text, l.decision, l.score_band, l.passes_agreed
+-- More than two custodians are named with each link, as its digest covers them then.
+SELECT l.record_a::text, l.record_b::text, l.decision, l.score_band, l.passes_agreed,
+       CASE WHEN cardinality(r.custodians) > 2 THEN ARRAY[l.custodian_a, l.custodian_b] ELSE '{}' END AS custodians
   FROM linkage.link_run AS r
   JOIN linkage.link AS l ON l.project = r.project
   JOIN linkage.link_run AS opened ON opened.run_id = l.opened_by_run
   LEFT JOIN linkage.link_run AS closed ON closed.run_id = l.closed_by_run
  WHERE r.run_id = :run_id AND opened.fence <= r.fence AND (closed.fence IS NULL OR closed.fence > r.fence)
  ORDER BY l.record_a, l.record_b;
+
+-- name: read_entities_of_run
+-- Who was whom as the run published it, as for links.
+SELECT m.entity_id::text, m.custodian, m.record::text
+  FROM linkage.link_run AS r
+  JOIN linkage.entity_member AS m ON m.project = r.project
+  JOIN linkage.link_run AS opened ON opened.run_id = m.opened_by_run
+  LEFT JOIN linkage.link_run AS closed ON closed.run_id = m.closed_by_run
+ WHERE r.run_id = :run_id AND opened.fence <= r.fence AND (closed.fence IS NULL OR closed.fence > r.fence)
+ ORDER BY m.entity_id, m.record;
 
 -- name: read_publications
 -- Published runs, in the order of their audit events; NULL where a run has lost its event.

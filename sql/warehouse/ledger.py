@@ -38,23 +38,25 @@ class RunDescription:
     project : str
     as_of : datetime.date
         The day whose state of the sources is linked; links are valid from it.
-    custodian_a, custodian_b : str
-        The custodians of ``record_a`` and ``record_b`` of the links.
+    custodians : tuple of str
+        In the protocol's order; of a link's two records the earlier custodian's is ``record_a``.
     protocol_version : int
     protocol_fingerprint : str
         64 hex digits.
     key_epoch, code_version : str
+    resolution : str
+        As the protocol's ``decision.resolution``.
     """
 
     run_id: str
     project: str
     as_of: date
-    custodian_a: str
-    custodian_b: str
+    custodians: tuple[str, ...]
     protocol_version: int
     protocol_fingerprint: str
     key_epoch: str
     code_version: str
+    resolution: str = "one_to_one"
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ class LedgerRun:
     run_id: str
     project: str
     as_of: date
-    custodian_a: str
-    custodian_b: str
+    custodians: tuple[str, ...]
+    resolution: str
     fence: int
     attempts: int
     status: RunStatus
@@ -102,7 +104,8 @@ def begin_run(engine: Engine, description: RunDescription) -> LedgerRun:
     """
     with warehouse_transaction(engine, doing="beginning a run") as connection:
         check_schema_version(connection)
-        connection.execute(text(_statements()["begin_run"]), asdict(description))
+        parameters = asdict(description) | {"custodians": list(description.custodians)}
+        connection.execute(text(_statements()["begin_run"]), parameters)
         run = find_run(connection, description.run_id)
     if run is None:
         raise _vanished()
@@ -191,6 +194,7 @@ def lock_key(project: str) -> int:
 
 def _ledger_run(row: Mapping[Any, Any]) -> LedgerRun:
     values = {field.name: row[field.name] for field in fields(LedgerRun)}
+    values["custodians"] = tuple(values["custodians"])
     if values["audit_event_hash"] is not None:
         values["audit_event_hash"] = bytes(values["audit_event_hash"])
     return LedgerRun(**values)

@@ -1,7 +1,7 @@
 -- What the ledger is asked. Writing goes through the functions of schema/ledger_functions.sql.
 
 -- name: begin_run
-SELECT fence, status FROM linkage.begin_run(:run_id, :project, :as_of, :custodian_a, :custodian_b,
+SELECT fence, status FROM linkage.begin_run(:run_id, :project, :as_of, :custodians, :resolution,
     :protocol_version, :protocol_fingerprint, :key_epoch, :code_version);
 
 -- name: fail_run

@@ -21,8 +21,11 @@ from sql.statements import load_statements
 from sql.warehouse.ledger import LedgerRun, find_run
 from sql.warehouse.transactions import warehouse_errors, warehouse_transaction
 
-LinkRow = tuple[str, str, str, str, Sequence[str]]
-"""record_a and record_b as UUID text, decision, score band, names of the passes in protocol order."""
+LinkRow = tuple[str, str, str, str, Sequence[str]] | tuple[str, str, str, str, Sequence[str], str, str]
+"""record_a and record_b as UUID text, decision, score band, names of the passes in protocol order; where a run has
+more than two custodians, those of the two records as well."""
+EntityRow = tuple[str, str, str]
+"""Entity id as UUID text, custodian, record as UUID text."""
 
 _statements = partial(load_statements, "sql.warehouse", "links.sql")
 
@@ -68,6 +71,7 @@ def publish_links(
     deliveries: Sequence[Delivery],
     counts: Mapping[str, Any],
     make_event: Callable[[LinkChanges], str],
+    entities: Callable[[], Iterable[EntityRow]] = tuple,
     retry_window_s: float = 60.0,
 ) -> Publication:
     """Stage and publish a run's links, its deliveries and its audit event in one transaction.
@@ -90,6 +94,8 @@ def publish_links(
     make_event : callable
         Makes the canonical ``night_published`` event of what the publication will do. The warehouse refuses
         one that says something else.
+    entities : callable
+        Gives the members of all entities anew for each attempt, each record once; none between two custodians.
 
     Raises
     ------
@@ -105,7 +111,13 @@ def publish_links(
                 return earlier
             link_count = stage_links(connection, run, rows())
             return publish_staged_links(
-                connection, run, link_count, deliveries=deliveries, counts=counts, make_event=make_event
+                connection,
+                run,
+                link_count,
+                deliveries=deliveries,
+                counts=counts,
+                make_event=make_event,
+                member_count=stage_entities(connection, run, entities()),
             )
 
     return retry_transient(attempt, window_s=retry_window_s)
@@ -124,7 +136,19 @@ def stage_links(connection: Connection, run: LedgerRun, rows: Iterable[LinkRow])
     with warehouse_errors("staging links"):
         connection.execute(text(_statements()["empty_staging"]), {"run_id": run.run_id})
         staged = copy_rows(
-            connection, _statements()["stage_links"], ((run.run_id, run.fence, *row) for row in rows)
+            connection,
+            _statements()["stage_links"],
+            ((run.run_id, run.fence, *row[:5], *(row[5:] or run.custodians[:2])) for row in rows),
+        )
+    return staged.row_count
+
+
+def stage_entities(connection: Connection, run: LedgerRun, rows: Iterable[EntityRow]) -> int:
+    """COPY the members of a run's entities into staging; returns their number."""
+    with warehouse_errors("staging entities"):
+        connection.execute(text(_statements()["empty_entity_staging"]), {"run_id": run.run_id})
+        staged = copy_rows(
+            connection, _statements()["stage_entities"], ((run.run_id, run.fence, *row) for row in rows)
         )
     return staged.row_count
 
@@ -137,6 +161,7 @@ def publish_staged_links(
     deliveries: Sequence[Delivery],
     counts: Mapping[str, Any],
     make_event: Callable[[LinkChanges], str],
+    member_count: int = 0,
 ) -> Publication:
     """Turn what is staged into the served links; the caller's COMMIT makes it so."""
     key = {"run_id": run.run_id, "fence": run.fence, "link_count": link_count}
@@ -148,6 +173,7 @@ def publish_staged_links(
             text(_statements()["publish_run"]),
             key
             | {
+                "member_count": member_count,
                 "deliveries": _as_json([asdict(d) for d in deliveries]),
                 "counts": _as_json(counts),
                 "event": event,

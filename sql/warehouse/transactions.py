@@ -24,7 +24,7 @@ REFUSALS: Mapping[str, tuple[str, str, str, str]] = MappingProxyType(
         ),
         "NL002": (
             "E-INPUT",
-            "a run id that the ledger knows with another project, day or pair of custodians",
+            "a run id that the ledger knows with another project, day or custodians",
             "one run id for one night of one project",
             "Choose another run id.",
         ),
@@ -43,7 +43,7 @@ REFUSALS: Mapping[str, tuple[str, str, str, str]] = MappingProxyType(
         "NL005": (
             "E-INPUT",
             "deliveries that are not exactly one of each of the run's custodians",
-            "one delivery of each of the two custodians",
+            "one delivery of each custodian",
             "Hand in the deliveries that the run compared.",
         ),
         "NL006": (

@@ -94,11 +94,11 @@ def deliver_encodings(encoded: EncodedDelivery, night: date, site: CustodianSite
 def _take_sequence(site: CustodianSite) -> int:
     """The next sequence number, remembered here too: an exchange that was emptied must not make one come twice."""
     memory = site.settings.state_folder / "last_sequence"
-    remembered = int(memory.read_text()) if memory.exists() else 0
+    remembered = int(memory.read_text(encoding="ascii")) if memory.exists() else 0
     sequence = max(next_sequence(site.settings.exchange, site.name), remembered + 1)
     partial = memory.with_suffix(".partial")
-    partial.write_text(f"{sequence}\n")
-    partial.rename(memory)
+    partial.write_text(f"{sequence}\n", encoding="ascii")
+    partial.replace(memory)
     return sequence
 
 

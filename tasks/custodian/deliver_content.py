@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
 
@@ -18,8 +18,6 @@ from linkage_core.audit.audit_events import ContentLoaded, canonical_event
 from linkage_core.custodian.content_rules import check_content
 from linkage_core.custodian.record_pseudonyms import record_pseudonyms
 from linkage_core.errors import NightlinkError
-from sql.engine import make_engine
-from sql.warehouse.content import load_content
 from tasks.custodian.extract import CONTENT_COLUMNS
 from tasks.custodian.settings import CustodianSite
 from tasks.custodian.spool import RecordSpool
@@ -32,18 +30,26 @@ from tasks.protocol.stages import announce, stage
 def deliver_content(content: RecordSpool, night: date, site: CustodianSite) -> None:
     """Load the night's content in one transaction with its audit event; the same content again changes nothing."""
     settings = site.settings
+    table, url_file = settings.source.content_table, settings.warehouse_content_url_file
+    if table is None or url_file is None:
+        announce("no content is configured: none was delivered")
+        return
+    # Here, since a custodian without content needs neither a driver nor a warehouse.
+    from sql.engine import make_engine
+    from sql.warehouse.content import load_content
+
     engine = make_engine(
-        read_secret(settings.warehouse_content_url_file),
+        read_secret(url_file),
         deadline_s=settings.source.deadline_s,
         application_name="nightlink content",
     )
     checked = _checked_content(content, site)
-    rows = _pseudonymous_rows(checked, site)
+    rows = _pseudonymous_rows(checked, CONTENT_COLUMNS[table], site)
     loaded = load_content(
         engine,
         run_id=night.isoformat(),
         as_of=night,
-        tables={settings.source.content_table: rows},
+        tables={table: rows},
         make_event=lambda digest, counts: canonical_event(
             ContentLoaded(
                 run_id=night.isoformat(),
@@ -63,25 +69,28 @@ def deliver_content(content: RecordSpool, night: date, site: CustodianSite) -> N
 def _checked_content(content: RecordSpool, site: CustodianSite) -> list[pa.RecordBatch]:
     """The rows that hold codes, dates and numbers alone; E-DQ-REJECTS when too many do not."""
     checked = [check_content(batch) for batch in content]
-    rejected, rules = sum(c.rejected for c in checked), Counter[str]()
+    rules = Counter[str](misfit.code for misfit in content.misfits)
+    extracted = content.rows + len(content.misfits)
+    rejected = len(content.misfits) + sum(c.rejected for c in checked)
     for part in checked:
         rules.update(part.rejected_by_rule)
     by_rule = ", ".join(f"{rule} {count}" for rule, count in sorted(rules.items()))
     announce(f"content rows rejected: {rejected} ({by_rule or 'none'})")
     allowed = site.settings.quality.max_reject_share
-    if rejected > allowed * content.rows:
+    if rejected > allowed * extracted:
         raise NightlinkError(
             "E-DQ-REJECTS",
-            found=f"{rejected} of {content.rows} rows of content rejected ({by_rule})",
+            found=f"{rejected} of {extracted} rows of content rejected ({by_rule})",
             expected=f"at most a share of {allowed}",
             remedy="Look at the codes and dates of the source; nothing of this night was delivered.",
         )
     return [part.rows for part in checked]
 
 
-def _pseudonymous_rows(content: list[pa.RecordBatch], site: CustodianSite) -> Iterator[tuple[Any, ...]]:
+def _pseudonymous_rows(
+    content: list[pa.RecordBatch], columns: Sequence[str], site: CustodianSite
+) -> Iterator[tuple[Any, ...]]:
     """Rows with a pseudonym in place of the source id, in the order of pseudonyms: that of the source tells."""
-    columns = CONTENT_COLUMNS[site.settings.source.content_table]
     parts = [_with_pseudonyms(batch, site) for batch in content]
     table = pa.Table.from_batches(parts).sort_by([(name, "ascending") for name in columns]) if parts else None
     for batch in table.to_batches(max_chunksize=10_000) if table is not None else ():

@@ -56,6 +56,15 @@ class EdgeReport:
     format: str = field(default=REPORT_FORMAT)
 
 
+def field_use(name: str) -> str:
+    """What becomes of a protocol's field, or of ``source_id``."""
+    if name == "source_id":
+        return "hashed into the record pseudonym under the site key"
+    if name == "sex":
+        return "leaves as f, m, x or missing, readable; hashed into tokens too"
+    return "hashed into tokens or filters under the linkage key; its rarity leaves as a band"
+
+
 def report_json(report: EdgeReport) -> str:
     """The report as JSON, entries in a fixed order."""
     return json.dumps(asdict(report), indent=2, sort_keys=True, ensure_ascii=False) + "\n"

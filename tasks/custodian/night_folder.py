@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from linkage_core.errors import NightlinkError
+from tasks.custodian.run_lock import run_lock
 from tasks.custodian.spool import RecordSpool
 
 
@@ -35,24 +33,10 @@ def night_folder(state_folder: Path) -> Iterator[NightFolder]:
     """
     work = state_folder / "work"
     state_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (state_folder / "work.lock").open("w") as lock:
-        _take(lock.fileno())
+    with run_lock(state_folder / "work.lock"):
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(mode=0o700)
         try:
             yield NightFolder(work)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-
-
-def _take(descriptor: int) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise NightlinkError(
-            "E-RUN-LOCKED",
-            found=f"another run of this custodian at work (this is process {os.getpid()})",
-            expected="one run at a time",
-            remedy="Wait for it to end; nothing was changed.",
-            transient=True,
-        ) from None

@@ -34,7 +34,7 @@ def normalise_identifiers(
     changed, emptied = 0, Counter[str]()
     for batch in validated.accepted:
         normalised = normalise_batch(batch, site.protocol, site.settings.source.format, night)
-        suite.judge(normalised.records.to_pandas())
+        suite.judge(normalised.records)
         spool.write(normalised.records)
         changed += sum(normalised.changed.values())
         emptied.update(normalised.emptied)

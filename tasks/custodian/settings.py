@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from linkage_core.audit.signatures import signing_key_from_seed
 from linkage_core.custodian.source_format import SourceFormat
@@ -47,6 +47,39 @@ class SourceSettings(Settings):
     format: SourceFormat
 
 
+class FileSource(Settings):
+    """A custodian's files in place of a database: its people, and its content if it delivers any."""
+
+    people_file: SettingsPath
+    """CSV or Parquet. A CSV has a header; encoding and delimiter are as declared, never guessed."""
+    encoding: str = "utf-8"
+    delimiter: str = ","
+    columns: dict[str, str] = {}
+    """The file's name of a column, by ``source_id`` or field, where it is another."""
+    content_file: SettingsPath | None = None
+    content_table: Literal["admission", "dispensing"] | None = None
+    content_columns: dict[str, str] = {}
+    deadline_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    format: SourceFormat
+
+    @model_validator(mode="after")
+    def _content_is_named(self) -> Self:
+        if (self.content_file is None) != (self.content_table is None):
+            raise ValueError("content_file and content_table go together")
+        return self
+
+
+def _kind_of_source(value: object) -> str:
+    people_file = "people_file" in value if isinstance(value, dict) else isinstance(value, FileSource)
+    return "<file>" if people_file else "<database>"
+
+
+Source = Annotated[
+    Annotated[SourceSettings, Tag("<database>")] | Annotated[FileSource, Tag("<file>")],
+    Discriminator(_kind_of_source),
+]
+
+
 class QualitySettings(Settings):
     """When a batch is refused as a whole."""
 
@@ -72,10 +105,17 @@ class CustodianSettings(Settings):
     transfer_key_file: SettingsPath
     linkage_unit_public_key: PublicKey
     """The linkage unit's X25519 key, as ``nightlink linkage-unit keygen`` prints it there."""
-    warehouse_content_url_file: SettingsPath
+    warehouse_content_url_file: SettingsPath | None = None
+    """Without it no content leaves: a custodian with a file of people alone, and no way to the warehouse."""
     must_not_read: tuple[SettingsPath, ...] = ()
-    source: SourceSettings
+    source: Source
     quality: QualitySettings = QualitySettings()
+
+    @model_validator(mode="after")
+    def _content_has_a_way(self) -> Self:
+        if (self.source.content_table is None) != (self.warehouse_content_url_file is None):
+            raise ValueError("content needs both its source and warehouse_content_url_file")
+        return self
 
 
 @dataclass(frozen=True, repr=False)
@@ -119,14 +159,15 @@ def custodian_site() -> CustodianSite:
 
 def secret_files(settings: CustodianSettings) -> tuple[Path, ...]:
     """Every file of the settings that must be secret; what lies beside one is looked at, too."""
-    return (
+    files = (
         settings.linkage_key_file,
         settings.site_key_file,
         settings.signing_key_file,
         settings.transfer_key_file,
         settings.warehouse_content_url_file,
-        settings.source.database_url_file,
+        None if isinstance(settings.source, FileSource) else settings.source.database_url_file,
     )
+    return tuple(file for file in files if file is not None)
 
 
 def _read_key(path: Path, role: KeyRole, epoch: str | None = None) -> bytes:

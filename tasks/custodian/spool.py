@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from linkage_core.errors import NightlinkError
+from tasks.custodian.source_rows import Misfit
 
 _FRAME = struct.Struct("<Q")
 
@@ -30,6 +31,8 @@ class RecordSpool:
         self._cipher = AESGCM(AESGCM.generate_key(256))
         self._frames = 0
         self._rows = 0
+        self.misfits: list[Misfit] = []
+        """What lay between the rows in a file of people and is no row, in order; none in a database."""
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
     def __repr__(self) -> str:

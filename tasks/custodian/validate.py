@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from linkage_core.custodian.field_rules import RowVerdicts, accepted_rows, check_rows, reject_seen_ids
@@ -16,6 +19,7 @@ from linkage_core.errors import NightlinkError
 from tasks.custodian.expectations.raw_extract import raw_extract_suite
 from tasks.custodian.night_folder import NightFolder
 from tasks.custodian.settings import CustodianSite
+from tasks.custodian.source_rows import Misfit
 from tasks.custodian.spool import RecordSpool
 from tasks.protocol.expectations.run_expectations import ExpectationCount, refuse_broken
 from tasks.protocol.stages import announce, stage
@@ -37,33 +41,38 @@ def validate_identifiers(
     identifiers: RecordSpool, night: date, site: CustodianSite, folder: NightFolder
 ) -> ValidatedIdentifiers:
     """Judge every row and the whole batch; E-DQ-REJECTS, E-DQ-VOLUME or E-DQ-EXPECTATION when it fails."""
-    _check_volume(identifiers.rows, site)
+    _check_volume(identifiers.rows + len(identifiers.misfits), site)
     suite = raw_extract_suite(site.protocol, site.settings.quality.max_null_share)
     accepted, rules, seen, row_number = folder.spool("accepted"), Counter[str](), set[bytes](), 0
+    misfits = identifiers.misfits
     with _quarantine_file(site, night).open("w", newline="", encoding="utf-8") as file:
         quarantine = csv.writer(file)
         quarantine.writerow(("row_number", "record_pseudonym", "field", "reason"))
+        quarantine.writerows((misfit.row_number, "", "", misfit.code) for misfit in misfits)
+        rules.update(misfit.code for misfit in misfits)
         for batch in identifiers:
-            suite.judge(batch.to_pandas())
+            suite.judge(batch)
             verdicts = reject_seen_ids(
                 check_rows(batch, site.protocol, site.settings.source.format, night), seen
             )
             seen.update(digest.tobytes() for digest in verdicts.id_digests)
             rules.update(verdicts.rejected_by_rule)
-            quarantine.writerows(_quarantine_rows(batch, verdicts, row_number, site))
+            numbers = _row_numbers(row_number, batch.num_rows, misfits)
+            quarantine.writerows(_quarantine_rows(batch, verdicts, numbers, site))
             accepted.write(accepted_rows(batch, verdicts))
             row_number += batch.num_rows
     identifiers.discard()
-    rejected = row_number - accepted.rows
+    extracted = row_number + len(misfits)
+    rejected = extracted - accepted.rows
     announce(f"rows rejected: {rejected}; rows accepted: {accepted.rows}")
     counts = suite.counts()
     refuse_broken(counts)
-    _check_reject_share(rejected, row_number, rules, site)
-    return ValidatedIdentifiers(accepted, row_number, rejected, dict(sorted(rules.items())), counts)
+    _check_reject_share(rejected, extracted, rules, site)
+    return ValidatedIdentifiers(accepted, extracted, rejected, dict(sorted(rules.items())), counts)
 
 
 def _quarantine_rows(
-    batch: pa.RecordBatch, verdicts: RowVerdicts, first_row: int, site: CustodianSite
+    batch: pa.RecordBatch, verdicts: RowVerdicts, numbers: npt.NDArray[np.int64], site: CustodianSite
 ) -> list[tuple[int, str, str, str]]:
     """Row number (from 1, in the order of extraction), pseudonym, field and reason: never a value.
 
@@ -74,11 +83,21 @@ def _quarantine_rows(
         site.site_key, ids.fill_null(""), project=site.protocol.project, epoch=site.protocol.key_epoch
     )
     return [
-        (first_row + row + 1, pseudonym.tobytes().hex() if source_id else "", field, code)
+        (int(numbers[row]), pseudonym.tobytes().hex() if source_id else "", field, code)
         for row, pseudonym, source_id, field, code in zip(
             verdicts.rows.tolist(), pseudonyms, ids.to_pylist(), verdicts.fields, verdicts.codes, strict=True
         )
     ]
+
+
+def _row_numbers(before: int, rows: int, misfits: Sequence[Misfit]) -> npt.NDArray[np.int64]:
+    """Numbers, from 1, of ``rows`` rows that follow ``before`` others; misfits between them have numbers too.
+
+    A misfit that is the k-th of its kind (from 0) and has number m lies behind m - 1 - k rows.
+    """
+    place = np.arange(before, before + rows, dtype=np.int64)
+    behind = np.array([misfit.row_number - 1 - k for k, misfit in enumerate(misfits)], np.int64)
+    return place + 1 + np.searchsorted(behind, place, side="right")
 
 
 def _quarantine_file(site: CustodianSite, night: date) -> Path:

@@ -5,9 +5,7 @@ In place of an upload to anonlink-entity-service: the same files in, the same re
 
 from __future__ import annotations
 
-import os
 import secrets
-import stat
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -34,12 +32,11 @@ from linkage_core.linkage_unit.clk_results import (
     solve_groups,
 )
 from linkage_core.linkage_unit.record_groups import Groups
+from tasks.protocol.bounded_files import read_bounded
 from tasks.protocol.output_files import whole_file
 from tasks.protocol.stages import announce, coded_errors_only
 
 OutputType = Literal["groups", "similarity_scores", "permutations", "candidate_pairs", "link_id"]
-MOST_FILE_BYTES = 1 << 32
-"""Four GiB: 20 million CLKs of 1024 bits. A larger file is refused before it is read."""
 
 
 @dataclass(frozen=True)
@@ -85,21 +82,6 @@ def solve_pairs_file(path: Path, records: Sequence[int], job: ClkJob) -> list[Pa
     pairs = ScoredCandidates(*(column[kept] for column in columns))
     announce(f"{len(pairs)} pairs of at least {job.threshold}")
     return _write_result(pairs, records, job)
-
-
-def read_bounded(path: Path, most_bytes: int = MOST_FILE_BYTES) -> bytes:
-    """The bytes of a regular file of at most this size; E-INPUT for anything else, a FIFO included."""
-    try:
-        # Opened without blocking and judged afterwards, so that what is checked is what is read.
-        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise _unreadable(path, "something that is not a regular file")
-            if status.st_size > most_bytes:
-                raise _unreadable(path, f"{status.st_size} bytes", f"at most {most_bytes}")
-            return file.read(most_bytes)
-    except OSError as error:
-        raise _unreadable(path, f"a file that cannot be opened ({error.strerror})") from None
 
 
 def _check_job(job: ClkJob, parties: int) -> None:
@@ -151,12 +133,6 @@ def _write(path: Path, pieces: Iterable[bytes]) -> Path:
         for piece in pieces:
             file.write(piece)
     return path
-
-
-def _unreadable(path: Path, found: str, expected: str = "a readable file") -> NightlinkError:
-    return NightlinkError(
-        "E-INPUT", found=f"{found}, at {path}", expected=expected, remedy="Correct the path."
-    )
 
 
 def _wrong_argument(found: str, expected: str) -> NightlinkError:

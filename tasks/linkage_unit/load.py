@@ -5,21 +5,29 @@ Zone: linkage_unit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from linkage_core.audit.audit_events import LinkCounts, NightPublished, RunFailed, canonical_event
+from linkage_core.audit.audit_events import (
+    EntitiesPublished,
+    KnownLinksUsed,
+    LinkCounts,
+    NightPublished,
+    RunFailed,
+    canonical_event,
+)
 from linkage_core.errors import NightlinkError
-from linkage_core.linkage_unit.link_table import link_table_digest, links_as_rows
+from linkage_core.linkage_unit.entity_clusters import digest_of_entity_rows
+from linkage_core.linkage_unit.link_table import digest_of_link_rows, links_as_rows, merge_link_rows
 from linkage_core.protocol.linkage_protocol import protocol_fingerprint
 from sql.engine import Engine, make_engine
 from sql.warehouse.ledger import LedgerRun, RunDescription, begin_run, fail_run, project_lock
-from sql.warehouse.links import Delivery, LinkChanges, publish_links
+from sql.warehouse.links import Delivery, LinkChanges, LinkRow, publish_links
+from tasks.linkage_unit.linked_custodians import JoinedEntities, LinkedCustodians
 from tasks.linkage_unit.receive import ReceivedDelivery
-from tasks.linkage_unit.resolve import ResolvedLinks
 from tasks.linkage_unit.settings import LinkageUnit
 from tasks.linkage_unit.work_folder import remove_work
 from tasks.protocol.code_version import code_version
@@ -62,19 +70,18 @@ def night_in_ledger(night: date, unit: LinkageUnit) -> Iterator[NightRun]:
 @stage("enter the run in the ledger")
 def enter_run(engine: Engine, night: date, unit: LinkageUnit) -> NightRun:
     """Begin the night's run; one that is published already is left as it is."""
-    first, second = unit.protocol.custodians
     ledger = begin_run(
         engine,
         RunDescription(
             run_id=night.isoformat(),
             project=unit.protocol.project,
             as_of=night,
-            custodian_a=first,
-            custodian_b=second,
+            custodians=unit.protocol.custodians,
             protocol_version=unit.protocol.version,
             protocol_fingerprint=protocol_fingerprint(unit.protocol),
             key_epoch=unit.protocol.key_epoch,
             code_version=code_version(),
+            resolution=unit.protocol.decision.resolution,
         ),
     )
     if ledger.is_published:
@@ -85,25 +92,33 @@ def enter_run(engine: Engine, night: date, unit: LinkageUnit) -> NightRun:
 @stage("load links")
 def load_links(
     run: NightRun,
-    a: ReceivedDelivery,
-    b: ReceivedDelivery,
-    links: ResolvedLinks,
+    deliveries: Sequence[ReceivedDelivery],
+    linked: Sequence[LinkedCustodians],
+    entities: JoinedEntities | None,
     summary: dict[str, Any],
 ) -> None:
     """Links, deliveries, summary and audit event in one transaction; E-RUN-FENCED when a newer run was faster."""
-    digest = link_table_digest(links.table)
+    digest = digest_of_link_rows(_link_rows(linked))
     publication = publish_links(
         run.engine,
         run.ledger,
-        lambda: links_as_rows(links.table),
-        deliveries=[_ledger_delivery(a), _ledger_delivery(b)],
+        lambda: _link_rows(linked),
+        deliveries=[_ledger_delivery(delivery) for delivery in deliveries],
         counts={**summary, "link_table_digest": digest},
         make_event=lambda changes: canonical_event(
-            _published_event(run.ledger, a, b, summary, changes, digest)
+            _published_event(run.ledger, deliveries, entities, summary, changes, digest)
         ),
+        entities=lambda: entities.rows if entities is not None else (),
     )
     changes = publication.links
     announce(f"links opened: {changes.opened}, closed: {changes.closed}, kept: {changes.kept}")
+
+
+def _link_rows(linked: Sequence[LinkedCustodians]) -> Iterable[LinkRow]:
+    """The night's link table; with three custodians or more, each link with the names of its two."""
+    if len(linked) == 1:
+        return links_as_rows(linked[0].links.table)
+    return merge_link_rows([(two.links.table, *two.custodians) for two in linked])
 
 
 def forget_working_files(unit: LinkageUnit) -> None:
@@ -128,23 +143,23 @@ def _ledger_delivery(delivery: ReceivedDelivery) -> Delivery:
 
 def _published_event(
     ledger: LedgerRun,
-    a: ReceivedDelivery,
-    b: ReceivedDelivery,
+    deliveries: Sequence[ReceivedDelivery],
+    entities: JoinedEntities | None,
     summary: dict[str, Any],
     changes: LinkChanges,
     digest: str,
 ) -> NightPublished:
-    scores = summary["scores"]
+    scores, known = summary["scores"], summary.get("known_links")
     return NightPublished(
         run_id=ledger.run_id,
         project=ledger.project,
         as_of=ledger.as_of,
         fence=ledger.fence,
-        deliveries={d.manifest.custodian: d.manifest_sha256 for d in (a, b)},
+        deliveries={d.manifest.custodian: d.manifest_sha256 for d in deliveries},
         protocol_version=ledger.protocol_version,
         protocol_fingerprint=ledger.protocol_fingerprint,
         key_epoch=ledger.key_epoch,
-        key_check_value=a.manifest.key_check_value,
+        key_check_value=deliveries[0].manifest.key_check_value,
         target_precision=scores["target_precision"],
         expected_precision=scores["expected_precision"],
         match_threshold=scores["match_threshold"],
@@ -158,6 +173,18 @@ def _published_event(
             possible_match=summary["links"]["possible_match"],
         ),
         link_table_digest=digest,
+        resolution=summary.get("resolution"),
+        known_links=None if known is None else KnownLinksUsed(**known),
+        entities=None if entities is None else _entities_of_event(entities),
+    )
+
+
+def _entities_of_event(entities: JoinedEntities) -> EntitiesPublished:
+    return EntitiesPublished(
+        entities=len(entities.clusters.entities),
+        members=len(entities.rows),
+        components_split=entities.clusters.components_split,
+        entity_table_digest=digest_of_entity_rows(entities.rows),
     )
 
 

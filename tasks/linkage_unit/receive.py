@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import date
+from itertools import combinations
 
 import pandas as pd
 
@@ -54,7 +55,7 @@ class ReceivedDelivery:
 
 
 @stage("receive deliveries")
-def receive_deliveries(night: date, unit: LinkageUnit) -> tuple[ReceivedDelivery, ReceivedDelivery]:
+def receive_deliveries(night: date, unit: LinkageUnit) -> tuple[ReceivedDelivery, ...]:
     """The newest delivery of each custodian, in the protocol's order.
 
     Raises
@@ -66,19 +67,20 @@ def receive_deliveries(night: date, unit: LinkageUnit) -> tuple[ReceivedDelivery
     folders = _wait_for_deliveries(night, unit)
     manifests = [_open(folder, night, unit) for folder in folders]
     # Keys are compared before any encoding is read: unlike keys would give silent non-matches.
-    check_same_key(manifests[0][0], manifests[1][0])
+    for manifest, _ in manifests[1:]:
+        check_same_key(manifests[0][0], manifest)
     remove_work(unit.settings.state_folder, keep=_names_of_this_night(manifests, unit))
-    first, second = (
+    return tuple(
         _receive(folder, *manifest, unit) for folder, manifest in zip(folders, manifests, strict=True)
     )
-    return first, second
 
 
 def _names_of_this_night(manifests: list[tuple[DeliveryManifest, str]], unit: LinkageUnit) -> tuple[str, ...]:
     """Of the folders with working files, those from which a run that was interrupted resumes."""
     state, records = unit.settings.state_folder, unit.settings.chunk_records
-    job = job_of(state, unit.protocol, records, (manifests[0], manifests[1]))
-    return (job.folder.name, *(columns_folder(state, sha256).name for _, sha256 in manifests))
+    jobs = [job_of(state, unit.protocol, records, two) for two in combinations(manifests, 2)]
+    columns = [columns_folder(state, sha256).name for _, sha256 in manifests]
+    return (*(job.folder.name for job in jobs), *columns)
 
 
 def _wait_for_deliveries(night: date, unit: LinkageUnit) -> list[DeliveryFolder]:

@@ -1,4 +1,4 @@
-"""Resolve: at most one link a record, above a threshold that holds the target precision. Zone: linkage_unit."""
+"""Resolve: links within the protocol's limits, above a threshold that holds its target. Zone: linkage_unit."""
 
 from __future__ import annotations
 
@@ -9,16 +9,24 @@ import numpy.typing as npt
 
 from linkage_core.errors import NightlinkError
 from linkage_core.linkage_unit.candidate_pairs import CandidatePairs
-from linkage_core.linkage_unit.link_decisions import decide
+from linkage_core.linkage_unit.known_links import (
+    KNOWN_LINK,
+    PlacedLinks,
+    free_pairs,
+    known_links_error,
+    place_known_links,
+)
+from linkage_core.linkage_unit.link_decisions import Decision, decide
 from linkage_core.linkage_unit.link_probabilities import (
-    LEAST_SELECTED,
     ChosenThreshold,
     LinkProbabilities,
     choose_threshold,
     link_probabilities,
     links_above,
 )
+from linkage_core.linkage_unit.link_selection import LEAST_SELECTED, LIMITS
 from linkage_core.linkage_unit.link_table import LinkTable, build_link_table
+from linkage_core.linkage_unit.match_model import PairOdds
 from linkage_core.linkage_unit.one_to_one import pair_tie_keys
 from tasks.linkage_unit.expectations.link_table import judge_link_table
 from tasks.linkage_unit.receive import ReceivedDelivery
@@ -27,61 +35,171 @@ from tasks.linkage_unit.settings import LinkageUnit
 from tasks.protocol.expectations.run_expectations import ExpectationCount, refuse_broken
 from tasks.protocol.stages import announce, stage
 
+Indices = npt.NDArray[np.intp]
+MOST_PASSES_WITH_KNOWN_LINKS = 31
+
+
+@dataclass(frozen=True)
+class PublishedPairs:
+    """The pairs of the link table in the order of the resolution: rows, probabilities, decisions, ties."""
+
+    index_a: Indices
+    index_b: Indices
+    probability: npt.NDArray[np.float64]
+    decision: npt.NDArray[np.uint8]
+    tie_keys: npt.NDArray[np.uint64]
+
 
 @dataclass(frozen=True)
 class ResolvedLinks:
-    """The night's links, how probable they are, the threshold, and the counts of their validation."""
+    """The night's links, how probable they are, the threshold, and the counts of their validation.
+
+    ``known`` tells of the links given in advance; their pairs are in the table, not among the probabilities.
+    """
 
     table: LinkTable
     probabilities: LinkProbabilities
     threshold: ChosenThreshold
     expectations: list[ExpectationCount]
+    pairs: PublishedPairs
+    known: PlacedLinks | None = None
 
 
 @stage("resolve links")
 def resolve_links(
     a: ReceivedDelivery, b: ReceivedDelivery, pairs: CandidatePairs, scored: ScoredPairs, unit: LinkageUnit
 ) -> ResolvedLinks:
-    """One-to-one by posterior; ties by a seeded hash of the two pseudonyms.
+    """Known links first, then by posterior as the protocol's resolution says; ties by a seeded hash of pseudonyms.
 
     Raises
     ------
     NightlinkError
         E-QUALITY-TARGET when no threshold holds the protocol's target precision: nothing is published.
+        E-KNOWN-LINKS when known links contradict one another.
     """
-    ties = _tie_keys(a, b, pairs, scored, unit)
-    links = link_probabilities(
-        scored.odds, pairs.index_a, pairs.index_b, ties, len(a.records), len(b.records)
+    rules = unit.protocol.decision
+    known = _placed(a, b, unit)
+    index_a, index_b, odds, at = _left_to_decide(pairs, scored.odds, known, unit)
+    ties = _tie_keys(a, b, index_a, index_b, odds, unit)
+    links = link_probabilities(odds, index_a, index_b, ties, len(a.records), len(b.records), rules.resolution)
+    threshold = choose_threshold(links, rules.target_precision)
+    _refuse_unsupported(threshold, rules.target_precision)
+    decisions = decide(links.probability, links_above(links, threshold), possible=rules.possible)
+    chosen = PublishedPairs(
+        index_a[links.pairs], index_b[links.pairs], links.probability, decisions, ties[links.pairs]
     )
-    threshold = choose_threshold(links, unit.protocol.decision.target_precision)
-    _refuse_unsupported(threshold, unit.protocol.decision.target_precision)
-    is_match = links_above(links, threshold)
+    passes, pass_names = (
+        pairs.passes[links.pairs if at is None else at[links.pairs]],
+        unit.protocol.pass_names,
+    )
+    if known is not None:
+        passes = np.concatenate([passes, _passes_of_known(pairs, known, len(pass_names))])
+        chosen, pass_names = _with_known(chosen, known, a, b, unit), (*pass_names, KNOWN_LINK)
     table = build_link_table(
-        a.records.record_pseudonyms[pairs.index_a[links.pairs]],
-        b.records.record_pseudonyms[pairs.index_b[links.pairs]],
-        links.probability,
-        decide(links.probability, is_match, possible=unit.protocol.decision.possible),
-        pairs.passes[links.pairs],
-        pass_names=unit.protocol.pass_names,
+        a.records.record_pseudonyms[chosen.index_a],
+        b.records.record_pseudonyms[chosen.index_b],
+        chosen.probability,
+        chosen.decision,
+        passes,
+        pass_names=pass_names,
     )
-    counts = judge_link_table(table, len(a.records), len(b.records))
+    counts = judge_link_table(table, len(a.records), len(b.records), LIMITS[rules.resolution])
     refuse_broken(counts)
-    announce(f"links: {len(table)}, expected precision {threshold.expected_precision:.4f}")
-    return ResolvedLinks(table, links, threshold, counts)
+    _announce_links(table, threshold, links)
+    return ResolvedLinks(table, links, threshold, counts, chosen, known)
+
+
+def _placed(a: ReceivedDelivery, b: ReceivedDelivery, unit: LinkageUnit) -> PlacedLinks | None:
+    if unit.known_links is None:
+        return None
+    if len(unit.protocol.pass_names) > MOST_PASSES_WITH_KNOWN_LINKS:
+        raise known_links_error(
+            f"{len(unit.protocol.pass_names)} passes beside known links",
+            f"at most {MOST_PASSES_WITH_KNOWN_LINKS}",
+        )
+    return place_known_links(
+        unit.known_links,
+        (a.manifest.custodian, b.manifest.custodian),
+        (a.records.record_pseudonyms, b.records.record_pseudonyms),
+        LIMITS[unit.protocol.decision.resolution],
+    )
+
+
+def _left_to_decide(
+    pairs: CandidatePairs, odds: PairOdds, known: PlacedLinks | None, unit: LinkageUnit
+) -> tuple[Indices, Indices, PairOdds, Indices | None]:
+    """The candidates that known links leave open, and their positions among all; None for all of them."""
+    if known is None:
+        return pairs.index_a, pairs.index_b, odds, None
+    at = free_pairs(pairs.index_a, pairs.index_b, known, LIMITS[unit.protocol.decision.resolution])
+    left = PairOdds(odds.odds[at], odds.probability[at])
+    return pairs.index_a[at], pairs.index_b[at], left, at
 
 
 def _tie_keys(
-    a: ReceivedDelivery, b: ReceivedDelivery, pairs: CandidatePairs, scored: ScoredPairs, unit: LinkageUnit
+    a: ReceivedDelivery,
+    b: ReceivedDelivery,
+    index_a: Indices,
+    index_b: Indices,
+    odds: PairOdds,
+    unit: LinkageUnit,
 ) -> npt.NDArray[np.uint64]:
-    """Tie keys of the pairs that enter the resolution; 0 for the many that do not."""
-    keys = np.zeros(len(pairs.index_a), np.uint64)
-    entered = np.flatnonzero(scored.odds.probability >= LEAST_SELECTED)
-    keys[entered] = pair_tie_keys(
-        a.records.record_pseudonyms[pairs.index_a[entered]],
-        b.records.record_pseudonyms[pairs.index_b[entered]],
+    """Tie keys of the pairs that may enter the resolution; 0 for the many that do not.
+
+    Without competition a pair's posterior is higher than with it, so its odds decide whether it may.
+    """
+    limits = LIMITS[unit.protocol.decision.resolution]
+    competing = limits.one_a_record_of_a and limits.one_a_record_of_b
+    keys = np.zeros(len(index_a), np.uint64)
+    entered = np.flatnonzero((odds.probability if competing else odds.odds) >= LEAST_SELECTED)
+    keys[entered] = _keys_of_pairs(a, b, index_a[entered], index_b[entered], unit)
+    return keys
+
+
+def _keys_of_pairs(
+    a: ReceivedDelivery, b: ReceivedDelivery, index_a: Indices, index_b: Indices, unit: LinkageUnit
+) -> npt.NDArray[np.uint64]:
+    return pair_tie_keys(
+        a.records.record_pseudonyms[index_a],
+        b.records.record_pseudonyms[index_b],
         seed=unit.protocol.project.encode(),
     )
-    return keys
+
+
+def _with_known(
+    chosen: PublishedPairs, known: PlacedLinks, a: ReceivedDelivery, b: ReceivedDelivery, unit: LinkageUnit
+) -> PublishedPairs:
+    """The chosen pairs, and after them the known links, which are matches whatever the model says."""
+    count = len(known.link_a)
+    return PublishedPairs(
+        np.concatenate([chosen.index_a, known.link_a]),
+        np.concatenate([chosen.index_b, known.link_b]),
+        np.concatenate([chosen.probability, np.ones(count)]),
+        np.concatenate([chosen.decision, np.full(count, Decision.MATCH, np.uint8)]),
+        np.concatenate([chosen.tie_keys, _keys_of_pairs(a, b, known.link_a, known.link_b, unit)]),
+    )
+
+
+def _passes_of_known(pairs: CandidatePairs, known: PlacedLinks, bit: int) -> npt.NDArray[np.uint32]:
+    """The passes that proposed each known link too, and the bit that says that it is known."""
+    wanted = {
+        pair: k for k, pair in enumerate(zip(known.link_a.tolist(), known.link_b.tolist(), strict=True))
+    }
+    passes = np.full(len(known.link_a), 1 << bit, np.uint32)
+    for at in np.flatnonzero(np.isin(pairs.index_a, known.link_a)).tolist():
+        place = wanted.get((int(pairs.index_a[at]), int(pairs.index_b[at])))
+        if place is not None:
+            passes[place] |= pairs.passes[at]
+    return passes
+
+
+def _announce_links(table: LinkTable, threshold: ChosenThreshold, links: LinkProbabilities) -> None:
+    announce(f"links: {len(table)}, expected precision {threshold.expected_precision:.4f}")
+    if links.optimum is not None:
+        announce(
+            f"optimal one-to-one: {links.optimum.improved} of {links.optimum.components} components differ from "
+            f"greedy's choice, {links.optimum.left_to_greedy} too large and left to greedy"
+        )
 
 
 def _refuse_unsupported(threshold: ChosenThreshold, target: float) -> None:

@@ -10,9 +10,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from linkage_core.linkage_unit.known_links import KnownLinks, parse_known_links
 from linkage_core.protocol.key_files import LINKAGE_UNIT_ROLES, parse_key_file
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, Name
 from linkage_core.protocol.transfer_keys import TransferSecret, secret_at_linkage_unit
+from tasks.protocol.bounded_files import read_bounded
 from tasks.protocol.settings_files import (
     PublicKey,
     Settings,
@@ -31,6 +33,8 @@ from tasks.protocol.zones import (
     refuse_readable,
 )
 
+MOST_KNOWN_LINKS_BYTES = 1 << 28
+
 
 class LinkageUnitSettings(Settings):
     """The linkage unit's settings file (``deployments/settings/linkage_unit.toml``)."""
@@ -47,6 +51,8 @@ class LinkageUnitSettings(Settings):
     """Former ones, while a custodian may still seal to them."""
     custodian_public_keys: dict[Name, PublicKey]
     custodian_transfer_keys: dict[Name, PublicKey]
+    known_links_file: SettingsPath | None = None
+    """Links known before the night, and pairs known to be none (linkage_core/linkage_unit/known_links.py)."""
     must_not_read: tuple[SettingsPath, ...] = ()
     wait_for_deliveries_s: Annotated[float, Field(ge=0, le=86_400)] = 0.0
     """How long to wait for the custodians' deliveries; above 0 where nobody coordinates the flows."""
@@ -72,6 +78,7 @@ class LinkageUnit:
     warehouse_url: str
     transfer_secrets: Mapping[str, tuple[TransferSecret, ...]]
     """For each custodian what it shares with this unit: under today's key first, then under retired ones."""
+    known_links: KnownLinks | None = None
 
     def __repr__(self) -> str:
         return "LinkageUnit()"
@@ -88,8 +95,10 @@ def linkage_unit() -> LinkageUnit:
     for entry in ("custodian_public_keys", "custodian_transfer_keys"):
         if set(getattr(settings, entry)) != set(protocol.custodians):
             raise wrong_settings(path, f"{entry} that are not those of the protocol's custodians")
+    path = settings.known_links_file
+    known = None if path is None else parse_known_links(read_bounded(path, MOST_KNOWN_LINKS_BYTES))
     return LinkageUnit(
-        settings, protocol, read_secret(settings.warehouse_url_file), _transfer_secrets(settings)
+        settings, protocol, read_secret(settings.warehouse_url_file), _transfer_secrets(settings), known
     )
 
 

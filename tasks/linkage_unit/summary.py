@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -12,25 +13,32 @@ from linkage_core.linkage_unit.link_decisions import BAND_NAMES, Decision, score
 from linkage_core.linkage_unit.link_table import LinkTable
 from linkage_core.linkage_unit.match_model import MatchModel
 from linkage_core.protocol.linkage_protocol import protocol_fingerprint
-from linkage_core.protocol.row_rules import ROW_RULES
+from linkage_core.protocol.row_rules import FILE_RULES, ROW_RULES
+from tasks.linkage_unit.linked_custodians import JoinedEntities, LinkedCustodians
 from tasks.linkage_unit.receive import ReceivedDelivery
 from tasks.linkage_unit.resolve import ResolvedLinks
-from tasks.linkage_unit.score import ScoredPairs
 from tasks.linkage_unit.settings import LinkageUnit
+from tasks.linkage_unit.summed_pairs import sum_pairs
 from tasks.protocol.code_version import code_version
 
 
 def summarise_night(
     night: date,
-    a: ReceivedDelivery,
-    b: ReceivedDelivery,
-    pairs: CandidatePairs,
-    scored: ScoredPairs,
-    links: ResolvedLinks,
+    deliveries: Sequence[ReceivedDelivery],
+    linked: Sequence[LinkedCustodians],
+    entities: JoinedEntities | None,
     unit: LinkageUnit,
 ) -> dict[str, Any]:
-    """Everything that the report shows, but the publication itself, as JSON-able counts."""
+    """Everything that the report shows, but the publication itself, as JSON-able counts.
+
+    With three custodians or more, ``candidates``, ``scores``, ``model`` and ``links`` are of all pairs of custodians
+    together (:mod:`tasks.linkage_unit.summed_pairs`), and ``pairs_of_custodians`` has them one by one.
+    """
     protocol = unit.protocol
+    by_two = [_describe_two(two, unit) for two in linked]
+    judged = [c for d in deliveries for c in d.expectations] + [
+        c for two in linked for c in two.links.expectations
+    ]
     return {
         "run_id": night.isoformat(),
         "as_of": night.isoformat(),
@@ -39,14 +47,57 @@ def summarise_night(
         "protocol_fingerprint": protocol_fingerprint(protocol),
         "key_epoch": protocol.key_epoch,
         "code_version": code_version(),
-        "custodians": {delivery.manifest.custodian: _describe_delivery(delivery) for delivery in (a, b)},
-        "candidates": _describe_candidates(pairs),
-        "scores": _describe_scores(links, unit),
-        "model": _describe_model(scored.model),
-        "links": _describe_links(links.table),
-        "rule_sentences": dict(ROW_RULES),
-        "expectations": [c.model_dump() for c in (*a.expectations, *b.expectations, *links.expectations)],
+        "custodians": {delivery.manifest.custodian: _describe_delivery(delivery) for delivery in deliveries},
+        **(by_two[0] if len(by_two) == 1 else sum_pairs(by_two)),
+        "rule_sentences": {**FILE_RULES, **ROW_RULES},
+        "expectations": [count.model_dump() for count in judged],
+        **_describe_the_unusual(linked, entities, unit),
     }
+
+
+def _describe_two(two: LinkedCustodians, unit: LinkageUnit) -> dict[str, Any]:
+    return {
+        "candidates": {**_describe_candidates(two.pairs), "custodians": list(two.custodians)},
+        "scores": _describe_scores(two.links, unit),
+        "model": _describe_model(two.scored.model),
+        "links": _describe_links(two.links.table),
+    }
+
+
+def _describe_the_unusual(
+    linked: Sequence[LinkedCustodians], entities: JoinedEntities | None, unit: LinkageUnit
+) -> dict[str, Any]:
+    """What most nights have not: another resolution than one-to-one, known links, entities."""
+    told: dict[str, Any] = {}
+    if unit.protocol.decision.resolution != "one_to_one":
+        told["resolution"] = unit.protocol.decision.resolution
+    optima = [
+        two.links.probabilities.optimum for two in linked if two.links.probabilities.optimum is not None
+    ]
+    if optima:
+        told["optimum"] = {
+            "components": sum(o.components for o in optima),
+            "improved": sum(o.improved for o in optima),
+            "left_to_greedy": sum(o.left_to_greedy for o in optima),
+            "pairs_left_to_greedy": sum(o.pairs_left_to_greedy for o in optima),
+        }
+    if unit.known_links is not None:
+        placed = [two.links.known for two in linked if two.links.known is not None]
+        told["known_links"] = {
+            "sha256": unit.known_links.sha256,
+            "links": sum(len(known.link_a) for known in placed),
+            "never": sum(len(known.never_a) for known in placed),
+            "absent": sum(known.absent for known in placed),
+        }
+    if entities is not None:
+        told["entities"] = {
+            "entities": len(entities.clusters.entities),
+            "members": len(entities.rows),
+            "components": entities.clusters.components,
+            "components_split": entities.clusters.components_split,
+            "largest_component": entities.clusters.largest_component,
+        }
+    return told
 
 
 def _describe_delivery(delivery: ReceivedDelivery) -> dict[str, Any]:

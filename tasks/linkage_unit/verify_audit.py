@@ -9,12 +9,14 @@ from pathlib import Path
 from linkage_core.audit.audit_events import NightPublished, parse_event
 from linkage_core.audit.hash_chain import check_chain
 from linkage_core.errors import NightlinkError
+from linkage_core.linkage_unit.entity_clusters import digest_of_entity_rows
 from linkage_core.linkage_unit.link_table import LinkRow, digest_of_link_rows
 from sql.engine import make_engine
 from sql.warehouse.audit_log import (
     ChainEntry,
     RecordedPublication,
     read_deliveries_of_run,
+    read_entities_of_run,
     read_events,
     read_links_of_run,
     read_publications,
@@ -23,6 +25,7 @@ from sql.warehouse.transactions import Connection, warehouse_snapshot
 from tasks.protocol.settings_files import read_secret
 
 DEADLINE_S = 3600.0
+NO_ENTITIES = digest_of_entity_rows([])
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,10 @@ def _check_night(connection: Connection, event: NightPublished) -> int:
     digest = digest_of_link_rows(_counted(read_links_of_run(connection, event.run_id), rows))
     if digest != event.link_table_digest:
         raise _broken(f"links of the night {event.run_id} with another digest than was published")
+    members = digest_of_entity_rows(read_entities_of_run(connection, event.run_id))
+    published = NO_ENTITIES if event.entities is None else event.entities.entity_table_digest
+    if members != published:
+        raise _broken(f"entities of the night {event.run_id} with another digest than was published")
     return rows[0]
 
 

@@ -23,6 +23,10 @@ DELETION_NAME = "deletion.json"
 _SEQUENCE = re.compile(r"^[0-9]{6}$")
 # Readable for the group of that part of the exchange: its custodian and the linkage unit.
 _FOLDER_MODE, _FILE_MODE = 0o2750, 0o640
+# Windows has neither links that anybody may make nor FIFOs in folders, and would translate line ends.
+_READ_FLAGS = os.O_RDONLY
+for _flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
+    _READ_FLAGS |= getattr(os, _flag, 0)
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,8 @@ def write_file(folder: DeliveryFolder, name: str, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-        os.fchmod(file.fileno(), _FILE_MODE)
+        if hasattr(os, "fchmod"):  # Windows: a file has the rights of its folder
+            os.fchmod(file.fileno(), _FILE_MODE)
     partial.rename(folder.path / name)
 
 
@@ -126,7 +131,7 @@ def read_file(folder: DeliveryFolder, name: str, max_bytes: int) -> bytes:
         E-DLV-DIGEST when the file is missing, too large, or not a regular file.
     """
     try:
-        descriptor = os.open(folder.path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(folder.path / name, _READ_FLAGS)
         with open(descriptor, "rb") as file:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:

@@ -23,7 +23,8 @@ def make_key_file(role: KeyRole, out: Path, epoch: str | None = None) -> bytes:
     key = secrets.token_bytes(32)
     text = format_key_file(role, key, epoch=epoch)  # refuses an unknown role before there is a file
     try:
-        descriptor = os.open(out, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(out, flags, 0o600)
     except OSError as error:
         raise NightlinkError(
             "E-KEY-FILE",
@@ -31,7 +32,7 @@ def make_key_file(role: KeyRole, out: Path, epoch: str | None = None) -> bytes:
             expected="a path that does not exist yet, in a folder that you may write",
             remedy="Choose another path; a key is never overwritten.",
         ) from None
-    with open(descriptor, "w", encoding="utf-8") as file:
+    with open(descriptor, "w", encoding="utf-8", newline="\n") as file:  # the same bytes on every system
         file.write(text)
     return key
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Annotated, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -71,8 +73,9 @@ def read_settings(path: Path, model: type[S]) -> S:
         return model.model_validate(document, context={"folder": path.resolve().parent})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        entry = ".".join(str(step) for step in first["loc"]) or "the document"
-        raise wrong_settings(path, f"in {entry}: {first['msg']}") from None
+        # A step in angle brackets names a kind of table, such as <file>, which no file writes.
+        steps = [str(step) for step in first["loc"] if not str(step).startswith("<")]
+        raise wrong_settings(path, f"in {'.'.join(steps) or 'the document'}: {first['msg']}") from None
 
 
 def settings_path(variable: str) -> Path:
@@ -122,10 +125,23 @@ def read_secret(path: Path) -> str:
 def _refuse_loose_permissions(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise _bad_secret(path, "something that is not a regular file")
-    if os.name == "posix" and status.st_mode & 0o077:
+    if not hasattr(os, "geteuid"):  # Windows: the mode says nothing of who else may read
+        _say_that_nobody_checked(path.parent)
+        return
+    if status.st_mode & 0o077:
         raise _bad_secret(path, f"permissions {stat.S_IMODE(status.st_mode):04o}")
-    if os.name == "posix" and status.st_uid not in (os.geteuid(), 0):
+    if status.st_uid not in (os.geteuid(), 0):
         raise _bad_secret(path, "a file of another user")
+
+
+@cache
+def _say_that_nobody_checked(folder: Path) -> None:
+    """Once for each folder: what this system keeps from being checked, and what its administrator should do."""
+    print(
+        f"NOTE: who may read the secret files in {folder} cannot be checked on this system. Let only the account "
+        "that runs this read them: Properties > Security, or icacls (flows/README.md).",
+        file=sys.stderr,
+    )
 
 
 def _bad_secret(path: Path, found: str) -> NightlinkError:

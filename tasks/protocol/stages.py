@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import Any, ParamSpec, TypeVar
 
 from linkage_core.errors import NightlinkError
@@ -59,7 +60,7 @@ def coded_errors_only(function: Callable[P, R]) -> Callable[P, R]:
 
 def _unforeseen(error: Exception) -> NightlinkError:
     place = traceback.extract_tb(error.__traceback__)[-1]
-    file = place.filename.rsplit("/", 1)[-1]
+    file = PurePath(place.filename).name
     return NightlinkError(
         "E-INTERNAL",
         found=f"an exception of type {type(error).__name__} raised in {file}, line {place.lineno}",

@@ -30,17 +30,20 @@ MENU: tuple[Hardening, ...] = (
     salted(),
     tabulation_min_hash(),
     rotation(),
-    random_projection(),
-    signed_fourier(6),
     diffused(2),
-    diffused(4),
-    diffused(5),
     diffused(6),
-    diffused(8),
     pair_filters(1),
     pair_fourier_signs(8),
-    *(pair_filters(8, (pair,)) for pair in PAIRS),
+    pair_filters(8, PAIRS[:1]),
     pair_filters(6),
     pair_filters(8),
 )
-DEFAULT, PLAIN_PAIRS = pair_filters(8), pair_filters(1)
+
+LONGER_MENU: tuple[Hardening, ...] = (
+    random_projection(),
+    signed_fourier(6),
+    diffused(4),
+    diffused(8),
+    *(pair_filters(8, (pair,)) for pair in PAIRS[1:]),
+)
+"""With ``--longer``: more of the same kinds."""

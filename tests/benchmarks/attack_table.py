@@ -1,7 +1,7 @@
 """Privacy against quality: every encoding, every attack, one table and one picture.
 
     python -m tests.benchmarks.attack_table [--data ../shared/data] [--seeds 3] [--only TEXT] [--columns-only]
-        [--default-only] [--graph-people 3000] [--targets 1500] [--picture PATH] [--results PATH]
+        [--encodings-only] [--longer] [--graph-people 3000] [--targets 1500] [--picture PATH] [--results PATH]
 
 Prints Markdown. Success is of the worst seed, with its 95% Clopper-Pearson interval; quality is the mean over the
 seeds' keys. What was found is kept in --results: a run that was broken off goes on where it stopped, and after a
@@ -14,12 +14,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from linkage_core.evaluation.attacks.attack_outcome import AttackOutcome, worst_of
+from linkage_core.evaluation.attacks.hardenings import Hardening
 from linkage_core.linkage_unit.candidate_pairs import CandidatePairs
-from tests.benchmarks.attack_menu import DEFAULT, MENU, PLAIN_PAIRS
+from tests.benchmarks.attack_menu import LONGER_MENU, MENU
 from tests.benchmarks.attack_picture import draw_picture
 from tests.benchmarks.attack_results import FoundResults
 from tests.benchmarks.attacked_columns import print_columns
@@ -27,6 +29,7 @@ from tests.benchmarks.attacked_encodings import (
     FALLEN,
     GRAPH_KNOWN,
     KNOWN_PAIRS,
+    SETTLED,
     AttackedEncoding,
     AttackedWorld,
     measured_quality,
@@ -76,7 +79,8 @@ def print_rows(rows: list[Row], world: AttackedWorld, seeds: int) -> None:
         f"\nAttacked: {world.source}, N = {world.people.rows:,} (graph: {world.graph_people:,}); the attacker's"
         f" list: the same file (overlap 100%), or, where it says so, the other file (overlap {world.overlap:.0%})."
         f" Prior: {world.prior:.5f}. {world.targets:,} targets (graph, frequency: all)."
-        f" The worst of {seeds} keys and seeds [95% Clopper-Pearson]. -: not run, since less knowledge named"
+        f" The worst of {seeds} keys and seeds, or the first of {SETTLED:.0%} and more [95% Clopper-Pearson]."
+        f" -: not run, since less knowledge named"
         f" {FALLEN:.0%} or more, or, for real vectors, the counts are those of the plain filter."
         f" Quality: R@P99 / best F1 of this encoding's similarity alone, mean of {seeds} keys.\n"
     )
@@ -85,10 +89,10 @@ def print_rows(rows: list[Row], world: AttackedWorld, seeds: int) -> None:
     print("|---" * (1 + len(ATTACKS) + len(sets)) + "|")
     for row in rows:
         cells = [outcome_cell(row.outcomes.get(attack)) for attack in ATTACKS]
-        cells += ["{:.3f} / {:.3f}".format(*row.quality[name]) for name in sets]
+        cells += [" / ".join(f"{x:.3f}".removeprefix("0") for x in row.quality[name]) for name in sets]
         print("| " + " | ".join([row.name, *cells]) + " |")
     print()
-    for row in {row.source: row for row in rows}.values():
+    for row in {row.source: row for row in reversed(rows)}.values():
         print(f"- {row.name}: {row.source}")
 
 
@@ -96,9 +100,11 @@ def outcome_cell(outcome: AttackOutcome | None) -> str:
     """Success and its interval, three digits, four below a hundredth."""
     if outcome is None:
         return "-"
-    lower, upper = outcome.interval
     digits = 4 if 0 < outcome.success < 0.01 else 3
-    return f"{outcome.success:.{digits}f} [{lower:.{digits}f}, {upper:.{digits}f}]"
+    success, lower, upper = (
+        f"{x:.{digits}f}".removeprefix("0") for x in (outcome.success, *outcome.interval)
+    )
+    return f"{success} [{lower}, {upper}]"
 
 
 def _options() -> argparse.Namespace:
@@ -108,7 +114,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=REPOSITORY.parent / "shared" / "data")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default="", help="encodings whose name contains this")
-    parser.add_argument("--default-only", action="store_true", help="the default and its plain filters")
+    parser.add_argument("--longer", action="store_true", help="more encodings of the same kinds")
     parser.add_argument("--columns-only", action="store_true", help="tokens and blocking values only")
     parser.add_argument("--encodings-only", action="store_true", help="no tokens and blocking values")
     parser.add_argument("--graph-people", type=int, default=3_000)
@@ -120,31 +126,36 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _attacked(options: argparse.Namespace) -> tuple[Registers, str]:
-    folder = options.data / ATTACKED_SET
-    if folder.is_dir():
-        return folder_registers(folder), ATTACKED_SET
-    return generated_registers(20_000, seed=1), "generated people"
+def attacked_world(data: Path, graph_people: int = 3_000, targets: int = 1_500) -> AttackedWorld:
+    """The people to attack."""
+    folder = data / ATTACKED_SET
+    is_there = folder.is_dir()
+    registers = folder_registers(folder) if is_there else generated_registers(20_000, seed=1)
+    return AttackedWorld(registers, ATTACKED_SET if is_there else "generated people", graph_people, targets)
 
 
-def _quality_sets(options: argparse.Namespace) -> dict[str, tuple[Registers, CandidatePairs]]:
-    folders = {name: options.data / name for name in QUALITY_SETS if (options.data / name).is_dir()}
+def quality_sets(data: Path) -> dict[str, tuple[Registers, CandidatePairs]]:
+    """The sets that there are, with the pairs that the deployed passes propose."""
+    folders = {name: data / name for name in QUALITY_SETS if (data / name).is_dir()}
     worlds = {name: folder_registers(folder, RECORD_FIELDS) for name, folder in folders.items()}
     return {name: (world, candidate_pairs(world)) for name, world in worlds.items()}
 
 
-def attack_menu(options: argparse.Namespace, world: AttackedWorld, found: FoundResults) -> list[Row]:
-    """The rows asked for, in the menu's order."""
-    menu = (PLAIN_PAIRS, DEFAULT) if options.default_only else MENU
-    sets = _quality_sets(options)
+def attack_rows(
+    menu: Sequence[Hardening],
+    world: AttackedWorld,
+    sets: dict[str, tuple[Registers, CandidatePairs]],
+    found: FoundResults,
+    seeds: int,
+    only: Sequence[str] = (),
+) -> list[Row]:
+    """A row for each encoding, in the menu's order; progress goes to standard error."""
     rows = []
     for hardening in menu:
-        if options.only not in hardening.name:
-            continue
         start = time.process_time()
         attacked = AttackedEncoding(hardening, world, found)
-        quality = measured_quality(attacked, sets, options.seeds)
-        row = Row(hardening.name, hardening.source, attacked.run(options.seeds), quality)
+        quality = measured_quality(attacked, sets, seeds)
+        row = Row(hardening.name, hardening.source, attacked.run(seeds, only), quality)
         rows.append(row)
         rates = {name: round(outcome.success, 4) for name, outcome in row.outcomes.items()}
         taken = time.process_time() - start
@@ -155,18 +166,21 @@ def attack_menu(options: argparse.Namespace, world: AttackedWorld, found: FoundR
 def main() -> None:
     options = _options()
     found = FoundResults(options.results)
-    registers, source = _attacked(options)
-    if not (options.encodings_only or options.default_only):
-        print_columns(registers, source, options.seeds)
+    world = attacked_world(options.data, options.graph_people, options.targets)
+    if not options.encodings_only:
+        print_columns(world.registers, world.source, options.seeds, found)
         people = generated_registers(5_000, seed=11, fields=PROTOCOL.field_names)
-        print_columns(people, "generated people", options.seeds)
+        print_columns(people, "generated people, all fields", options.seeds, found)
     if options.columns_only:
         return
-    world = AttackedWorld(registers, source, options.graph_people, options.targets)
-    rows = attack_menu(options, world, found)
+    offered = (*MENU, *LONGER_MENU) if options.longer else MENU
+    menu = [hardening for hardening in offered if options.only in hardening.name]
+    rows = attack_rows(menu, world, quality_sets(options.data), found, options.seeds)
     print_rows(rows, world, options.seeds)
     if options.picture and rows and rows[0].quality:
-        points = [(row.name, row.quality[QUALITY_SETS[0]][0], row.worst) for row in rows]
+        recalls = [(row, row.quality[QUALITY_SETS[0]][0]) for row in rows]
+        # one filter of a group alone does not tell people apart: it has no place in the picture
+        points = [(row.name, recall, row.worst) for row, recall in recalls if recall > 0]
         options.picture.write_text(draw_picture(points, QUALITY_SETS[0]))
 
 

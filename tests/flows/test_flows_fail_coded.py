@@ -41,8 +41,7 @@ def custodian_flow(prefect_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path
 
     def use(action):  # noqa: ANN001, ANN202
         monkeypatch.setattr(prose, "custodian_site", lambda: make_site(tmp_path))
-        monkeypatch.setattr(prose, "source_url", lambda site: "postgresql://nowhere")
-        monkeypatch.setattr(prose, "source_snapshot", _nothing)
+        monkeypatch.setattr(prose, "open_source", _nothing)
         monkeypatch.setattr(prose, "extract_identifiers", stage("extract identifiers")(action))
         return encode_and_deliver(AS_OF, return_state=True)
 

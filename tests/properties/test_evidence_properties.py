@@ -13,7 +13,7 @@ from linkage_core.custodian.field_aggregates import q_gram_differences
 from linkage_core.custodian.field_columns import FieldColumn
 from linkage_core.custodian.q_grams import value_q_grams
 from linkage_core.linkage_unit.comparison_vectors import compare_pairs, near_pairs, near_threshold
-from linkage_core.linkage_unit.competition import compete, expect_patterns, pass_messages
+from linkage_core.linkage_unit.competition import MOST_SWEEPS, compete, expect_patterns, pass_messages
 from linkage_core.linkage_unit.link_probabilities import (
     LinkProbabilities,
     _pool_adjacent,
@@ -135,7 +135,7 @@ PAIRS = st.lists(
 def test_competition_agrees_with_messages_sent_pair_by_pair(pairs):
     i, j = (np.array([p[s] for p in pairs], np.intp) for s in (0, 1))
     odds = np.array([p[2] for p in pairs])
-    expected = slow_messages(odds, i, j)
+    expected = slow_messages(odds, i, j, MOST_SWEEPS)
     got = compete(odds, i, j, 4, 4)
     assert got.tolist() == pytest.approx(expected, abs=1e-3)
     assert np.bincount(i, got, 4).max() <= 1 + 1e-9

@@ -44,7 +44,7 @@ def slow_level(field, known, spec, present, core):
         (name for name, codes in spec.level_codes(field) if any((field, code) in known for code in codes)),
         "different",
     )
-    if field in core or level == names[0]:
+    if field in core or level in (names[0], "number_and_start"):
         return level
     tested = any(
         all((other.field, other.code) in known for other in token.parts if other.field != field)
@@ -55,7 +55,7 @@ def slow_level(field, known, spec, present, core):
     return level if tested else None
 
 
-def slow_messages(odds, index_a, index_b, sweeps=300):
+def slow_messages(odds, index_a, index_b, sweeps):
     """Williams and Lau's messages, pair by pair: a wish from A to B, and how free B's record is for it."""
     pairs = list(zip(index_a, index_b, strict=True))
     free = [1.0] * len(pairs)

@@ -156,3 +156,20 @@ def slow_groups(pairs, merge_share, one_a_party):
             groups.remove(other)
             one |= other
     return sorted(sorted(group) for group in groups if len(group) > 1)
+
+
+def slow_entities(pairs, least_density):
+    """Entities of matches [(first, second)] by descending probability: components, kept whole or split."""
+    components: list[set] = []
+    for first, second in pairs:
+        joined = [c for c in components if first in c or second in c]
+        components = [c for c in components if c not in joined] + [set().union({first, second}, *joined)]
+    entities = []
+    for component in components:
+        own = [pair for pair in pairs if pair[0] in component]
+        all_pairs = len(component) * (len(component) - 1) / 2
+        if len({party for party, _ in component}) == len(component) and len(own) >= least_density * all_pairs:
+            entities.append(sorted(component))
+        else:
+            entities.extend(slow_groups(own, least_density, True))
+    return sorted(entities)

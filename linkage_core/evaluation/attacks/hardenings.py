@@ -28,7 +28,7 @@ from linkage_core.evaluation.attacks.encoded_people import (
 from linkage_core.evaluation.attacks.known_people import (
     KnownPeople,
     plain_filters,
-    row_q_grams,
+    record_q_grams,
     salted_by_year,
 )
 from linkage_core.protocol.derived_keys import derive_key
@@ -188,7 +188,7 @@ def tabulation_min_hash(hashes: int = 2048) -> Hardening:
 
     def encode(people: KnownPeople, key: bytes) -> EncodedPeople:
         bits = np.zeros((people.rows, hashes), np.bool_)
-        starts, grams, count = _row_grams(people)
+        starts, grams, count = record_q_grams(people)
         table = keyed_stream(key, "min-hash").integers(0, 1 << 32, (hashes, count), np.uint32)
         _min_hash_kernel(starts, grams, table, bits)
         return as_bits(pack_bits(bits), "hamming")
@@ -237,22 +237,6 @@ def keyed_stream(key: bytes, purpose: str) -> np.random.Generator:
     return np.random.Generator(
         np.random.PCG64(int.from_bytes(sha256(purpose.encode() + key).digest(), "little"))
     )
-
-
-def _row_grams(people: KnownPeople) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
-    """All fields' q-grams by row: (starts of shape (n + 1,), q-gram ids, how many ids there are)."""
-    rows: list[npt.NDArray[np.int64]] = []
-    grams: list[npt.NDArray[np.int64]] = []
-    first = 0
-    for known in people.fields:
-        field_rows, field_grams = row_q_grams(known)
-        rows.append(field_rows)
-        grams.append(first + field_grams)
-        first += len(known.q_grams.tokens)
-    row_of = np.concatenate(rows)
-    order = np.argsort(row_of, kind="stable")
-    starts = np.searchsorted(row_of[order], np.arange(people.rows + 1)).astype(np.int64)
-    return starts, np.concatenate(grams)[order], first
 
 
 @numba.njit(cache=True, nogil=True)

@@ -81,6 +81,25 @@ def row_q_grams(known: KnownField) -> tuple[npt.NDArray[np.int64], npt.NDArray[n
     return rows, known.q_grams.gram_ids[np.repeat(starts, counts) + within]
 
 
+def record_q_grams(people: KnownPeople) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
+    """All fields' q-grams by record: (starts of shape (n + 1,), q-gram numbers, how many numbers there are).
+
+    Numbers are the columns of :func:`q_gram_indicators`.
+    """
+    rows: list[npt.NDArray[np.int64]] = []
+    grams: list[npt.NDArray[np.int64]] = []
+    first = 0
+    for known in people.fields:
+        field_rows, field_grams = row_q_grams(known)
+        rows.append(field_rows)
+        grams.append(first + field_grams)
+        first += len(known.q_grams.tokens)
+    row_of = np.concatenate(rows)
+    order = np.argsort(row_of, kind="stable")
+    starts = np.searchsorted(row_of[order], np.arange(people.rows + 1)).astype(np.int64)
+    return starts, np.concatenate(grams)[order], first
+
+
 def plain_filters(
     people: KnownPeople,
     key: bytes,

@@ -16,14 +16,15 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA warehouse, linkage, content, audit, resear
 -- The linkage unit: reads the ledger and the links, stages, and writes through functions alone.
 GRANT USAGE ON SCHEMA warehouse, linkage TO linkage_loader;
 GRANT SELECT ON ALL TABLES IN SCHEMA warehouse, linkage TO linkage_loader;
-GRANT INSERT, DELETE ON linkage.link_staging TO linkage_loader;
+GRANT INSERT, DELETE ON linkage.link_staging, linkage.entity_staging TO linkage_loader;
 GRANT EXECUTE ON FUNCTION linkage.begin_run, linkage.count_link_changes, linkage.publish_run, linkage.fail_run
     TO linkage_loader;
 
 -- The auditor: reads what the audit speaks of, and nothing else.
 GRANT USAGE ON SCHEMA warehouse, linkage, audit TO auditor;
 GRANT SELECT ON ALL TABLES IN SCHEMA warehouse, audit TO auditor;
-GRANT SELECT ON linkage.project, linkage.link_run, linkage.delivery, linkage.run_delivery, linkage.link TO auditor;
+GRANT SELECT ON linkage.project, linkage.link_run, linkage.delivery, linkage.run_delivery, linkage.link, linkage.entity_member
+    TO auditor;
 
 -- The researcher: the views.
 GRANT USAGE ON SCHEMA research TO researcher;

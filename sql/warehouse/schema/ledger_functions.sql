@@ -2,7 +2,7 @@
 --
 -- Errors of ours, which sql/warehouse/ledger.py turns into codes:
 --   NL001 fenced          a newer attempt or run began or published
---   NL002 other run       the run id is known with another project, day or pair of custodians
+--   NL002 other run       the run id is known with another project, day or custodians
 --   NL003 older night     a later day is already published
 --   NL004 incomplete      staging does not hold the number of links announced
 --   NL005 deliveries      not one delivery of each custodian
@@ -13,7 +13,7 @@
 --   NL010 other event     the audit event does not say what the publication did
 
 CREATE OR REPLACE FUNCTION linkage.begin_run(
-    p_run_id text, p_project text, p_as_of date, p_custodian_a text, p_custodian_b text,
+    p_run_id text, p_project text, p_as_of date, p_custodians text[], p_resolution text,
     p_protocol_version integer, p_protocol_fingerprint text, p_key_epoch text, p_code_version text,
     OUT fence bigint, OUT status text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -25,8 +25,7 @@ BEGIN
     PERFORM 1 FROM linkage.project AS p WHERE p.project = p_project FOR UPDATE;
     SELECT * INTO v_run FROM linkage.link_run AS r WHERE r.run_id = p_run_id;
     IF FOUND THEN
-        IF (v_run.project, v_run.as_of, v_run.custodian_a, v_run.custodian_b)
-            IS DISTINCT FROM (p_project, p_as_of, p_custodian_a, p_custodian_b) THEN
+        IF (v_run.project, v_run.as_of, v_run.custodians) IS DISTINCT FROM (p_project, p_as_of, p_custodians) THEN
             RAISE EXCEPTION 'run id of another night' USING ERRCODE = 'NL002';
         END IF;
         IF v_run.status = 'published' THEN  -- nothing to do, nothing changes
@@ -45,14 +44,16 @@ BEGIN
     -- What runs that died left behind.
     DELETE FROM linkage.link_staging AS s USING linkage.link_run AS r
      WHERE r.run_id = s.run_id AND r.project = p_project;
+    DELETE FROM linkage.entity_staging AS s USING linkage.link_run AS r
+     WHERE r.run_id = s.run_id AND r.project = p_project;
     UPDATE linkage.link_run AS r SET status = 'failed', failure_code = 'E-RUN-FENCED', finished_at = clock_timestamp()
      WHERE r.project = p_project AND r.status = 'running' AND r.run_id <> p_run_id;
-    INSERT INTO linkage.link_run AS r (run_id, project, as_of, custodian_a, custodian_b, fence, status,
-        protocol_version, protocol_fingerprint, key_epoch, code_version)
-    VALUES (p_run_id, p_project, p_as_of, p_custodian_a, p_custodian_b, fence, 'running',
-        p_protocol_version, p_protocol_fingerprint, p_key_epoch, p_code_version)
+    INSERT INTO linkage.link_run AS r (run_id, project, as_of, custodian_a, custodian_b, custodians, resolution, fence,
+        status, protocol_version, protocol_fingerprint, key_epoch, code_version)
+    VALUES (p_run_id, p_project, p_as_of, p_custodians[1], p_custodians[2], p_custodians, p_resolution, fence,
+        'running', p_protocol_version, p_protocol_fingerprint, p_key_epoch, p_code_version)
     ON CONFLICT (run_id) DO UPDATE SET fence = excluded.fence, status = 'running', failure_code = NULL,
-        attempts = r.attempts + 1, protocol_version = excluded.protocol_version,
+        attempts = r.attempts + 1, resolution = excluded.resolution, protocol_version = excluded.protocol_version,
         protocol_fingerprint = excluded.protocol_fingerprint, key_epoch = excluded.key_epoch,
         code_version = excluded.code_version, started_at = clock_timestamp(), finished_at = NULL,
         audit_sequence = NULL, audit_event_hash = NULL;
@@ -90,8 +91,7 @@ DECLARE
 BEGIN
     SELECT array_agg(d ->> 'custodian' ORDER BY d ->> 'custodian') INTO v_custodians
       FROM jsonb_array_elements(p_deliveries) AS d;
-    IF v_custodians IS DISTINCT FROM ARRAY[least(p_run.custodian_a, p_run.custodian_b),
-                                           greatest(p_run.custodian_a, p_run.custodian_b)] THEN
+    IF v_custodians IS DISTINCT FROM (SELECT array_agg(c ORDER BY c) FROM unnest(p_run.custodians) AS c) THEN
         RAISE EXCEPTION 'not one delivery of each custodian' USING ERRCODE = 'NL005';
     END IF;
     IF EXISTS (SELECT FROM jsonb_array_elements(p_deliveries) AS d JOIN linkage.delivery AS known
@@ -115,6 +115,9 @@ $$;
 CREATE OR REPLACE FUNCTION linkage.replace_links(
     p_run linkage.link_run, OUT links_opened bigint, OUT links_closed bigint, OUT links_kept bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_nestloop = off AS $$
+DECLARE
+    v_one_a boolean := p_run.resolution IN ('one_to_one', 'optimal_one_to_one', 'many_to_one');
+    v_one_b boolean := p_run.resolution IN ('one_to_one', 'optimal_one_to_one', 'one_to_many');
 BEGIN
     -- An open link that the run does not repeat to the letter ends on the run's day ...
     UPDATE linkage.link AS l SET valid_to = p_run.as_of, closed_by_run = p_run.run_id
@@ -122,18 +125,44 @@ BEGIN
         SELECT FROM linkage.link_staging AS s
          WHERE s.run_id = p_run.run_id AND s.fence = p_run.fence
            AND s.record_a = l.record_a AND s.record_b = l.record_b AND s.decision = l.decision
-           AND s.score_band = l.score_band AND s.passes_agreed = l.passes_agreed);
+           AND s.score_band = l.score_band AND s.passes_agreed = l.passes_agreed
+           AND s.custodian_a = l.custodian_a AND s.custodian_b = l.custodian_b);
     GET DIAGNOSTICS links_closed = ROW_COUNT;
+    -- What is kept keeps the limits of tonight's protocol, which the unique indexes hold it to.
+    UPDATE linkage.link AS l SET one_a_record_of_a = v_one_a, one_a_record_of_b = v_one_b
+     WHERE l.project = p_run.project AND l.valid_to = 'infinity'
+       AND (l.one_a_record_of_a, l.one_a_record_of_b) IS DISTINCT FROM (v_one_a, v_one_b);
     SELECT count(*) INTO links_kept FROM linkage.link AS l WHERE l.project = p_run.project AND l.valid_to = 'infinity';
     -- ... and what is not open now is new. What was open and repeated keeps its link_id.
-    INSERT INTO linkage.link (project, record_a, record_b, decision, score_band, passes_agreed, opened_by_run, valid_from)
-    SELECT p_run.project, s.record_a, s.record_b, s.decision, s.score_band, s.passes_agreed, p_run.run_id, p_run.as_of
+    INSERT INTO linkage.link (project, custodian_a, record_a, custodian_b, record_b, decision, score_band,
+        passes_agreed, one_a_record_of_a, one_a_record_of_b, opened_by_run, valid_from)
+    SELECT p_run.project, s.custodian_a, s.record_a, s.custodian_b, s.record_b, s.decision, s.score_band,
+           s.passes_agreed, v_one_a, v_one_b, p_run.run_id, p_run.as_of
       FROM linkage.link_staging AS s
      WHERE s.run_id = p_run.run_id AND s.fence = p_run.fence AND NOT EXISTS (
         SELECT FROM linkage.link AS l WHERE l.project = p_run.project AND l.valid_to = 'infinity'
            AND l.record_a = s.record_a AND l.record_b = s.record_b)
      ORDER BY s.record_a, s.record_b;
     GET DIAGNOSTICS links_opened = ROW_COUNT;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION linkage.replace_entities(p_run linkage.link_run) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_nestloop = off AS $$
+BEGIN
+    ANALYZE linkage.entity_staging;
+    UPDATE linkage.entity_member AS m SET valid_to = p_run.as_of, closed_by_run = p_run.run_id
+     WHERE m.project = p_run.project AND m.valid_to = 'infinity' AND NOT EXISTS (
+        SELECT FROM linkage.entity_staging AS s
+         WHERE s.run_id = p_run.run_id AND s.fence = p_run.fence AND s.record = m.record
+           AND s.entity_id = m.entity_id AND s.custodian = m.custodian);
+    INSERT INTO linkage.entity_member (project, entity_id, custodian, record, opened_by_run, valid_from)
+    SELECT p_run.project, s.entity_id, s.custodian, s.record, p_run.run_id, p_run.as_of
+      FROM linkage.entity_staging AS s
+     WHERE s.run_id = p_run.run_id AND s.fence = p_run.fence AND NOT EXISTS (
+        SELECT FROM linkage.entity_member AS m
+         WHERE m.project = p_run.project AND m.valid_to = 'infinity' AND m.record = s.record)
+     ORDER BY s.entity_id, s.custodian;
 END
 $$;
 
@@ -159,6 +188,7 @@ BEGIN
       FROM linkage.link AS l LEFT JOIN linkage.link_staging AS s
         ON s.run_id = p_run_id AND s.fence = p_fence AND s.record_a = l.record_a AND s.record_b = l.record_b
        AND s.decision = l.decision AND s.score_band = l.score_band AND s.passes_agreed = l.passes_agreed
+       AND s.custodian_a = l.custodian_a AND s.custodian_b = l.custodian_b
      WHERE l.project = v_run.project AND l.valid_to = 'infinity';
     links_closed := v_open - links_kept;
     links_opened := v_staged - links_kept;
@@ -168,7 +198,8 @@ COMMENT ON FUNCTION linkage.count_link_changes IS
     'What publish_run would do, for its audit event; the project stays locked, so that it stays true to the COMMIT.';
 
 CREATE OR REPLACE FUNCTION linkage.publish_run(
-    p_run_id text, p_fence bigint, p_link_count bigint, p_deliveries jsonb, p_counts jsonb, p_event text,
+    p_run_id text, p_fence bigint, p_link_count bigint, p_member_count bigint, p_deliveries jsonb, p_counts jsonb,
+    p_event text,
     OUT links_opened bigint, OUT links_closed bigint, OUT links_kept bigint,
     OUT audit_sequence bigint, OUT audit_event_hash bytea)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -183,10 +214,16 @@ BEGIN
     IF v_staged <> p_link_count THEN
         RAISE EXCEPTION 'staging is incomplete' USING ERRCODE = 'NL004';
     END IF;
+    SELECT count(*) INTO v_staged FROM linkage.entity_staging AS s WHERE s.run_id = p_run_id AND s.fence = p_fence;
+    IF v_staged <> p_member_count THEN
+        RAISE EXCEPTION 'staging is incomplete' USING ERRCODE = 'NL004';
+    END IF;
     PERFORM linkage.record_deliveries(v_run, p_deliveries);
     SELECT r.links_opened, r.links_closed, r.links_kept INTO links_opened, links_closed, links_kept
       FROM linkage.replace_links(v_run) AS r;
+    PERFORM linkage.replace_entities(v_run);
     DELETE FROM linkage.link_staging AS s WHERE s.run_id = p_run_id;
+    DELETE FROM linkage.entity_staging AS s WHERE s.run_id = p_run_id;
     ANALYZE linkage.link;  -- so that readers' first queries after a night are planned for what is there
     PERFORM audit.check_event(p_event, jsonb_build_object('kind', 'night_published', 'run_id', p_run_id,
         'project', v_run.project, 'as_of', v_run.as_of, 'fence', p_fence,
@@ -203,7 +240,7 @@ BEGIN
     -- Content of this night is served from the same moment as its links: readers never see two nights mixed.
     INSERT INTO content.current_delivery (custodian, delivery_id)
     SELECT d.custodian, max(d.delivery_id) FROM content.content_delivery AS d
-     WHERE d.run_id = p_run_id AND d.custodian IN (v_run.custodian_a, v_run.custodian_b) GROUP BY d.custodian
+     WHERE d.run_id = p_run_id AND d.custodian = ANY (v_run.custodians) GROUP BY d.custodian
     ON CONFLICT (custodian) DO UPDATE SET delivery_id = excluded.delivery_id;
     UPDATE linkage.project AS p SET head_run = p_run_id, head_fence = p_fence
      WHERE p.project = v_run.project AND p.head_fence < p_fence;
@@ -231,6 +268,7 @@ BEGIN
     UPDATE linkage.link_run AS r SET status = 'failed', failure_code = p_code, finished_at = clock_timestamp(),
         audit_sequence = v_sequence, audit_event_hash = v_hash WHERE r.run_id = p_run_id;
     DELETE FROM linkage.link_staging AS s WHERE s.run_id = p_run_id;
+    DELETE FROM linkage.entity_staging AS s WHERE s.run_id = p_run_id;
     RETURN true;
 END
 $$;

@@ -6,7 +6,7 @@ CREATE SCHEMA IF NOT EXISTS research;
 COMMENT ON SCHEMA research IS 'Documented, versioned views: all that a researcher sees.';
 
 CREATE OR REPLACE VIEW research.link_history_v1 WITH (security_barrier) AS
-SELECT l.link_id, l.project, r.custodian_a, l.record_a, r.custodian_b, l.record_b, l.decision, l.score_band,
+SELECT l.link_id, l.project, l.custodian_a, l.record_a, l.custodian_b, l.record_b, l.decision, l.score_band,
        l.passes_agreed, l.valid_from, l.valid_to, l.opened_by_run, l.closed_by_run,
        ARRAY(SELECT d.manifest_sha256 FROM linkage.run_delivery AS d
               WHERE d.run_id = l.opened_by_run ORDER BY d.manifest_sha256) AS deliveries,
@@ -36,7 +36,7 @@ COMMENT ON COLUMN research.link_history_v1.key_epoch IS 'Name of the key epoch o
 COMMENT ON COLUMN research.link_history_v1.code_version IS 'Version of the code that made the decision.';
 
 CREATE OR REPLACE VIEW research.link_current_v1 WITH (security_barrier) AS
-SELECT l.link_id, l.project, r.custodian_a, l.record_a, r.custodian_b, l.record_b, l.decision, l.score_band,
+SELECT l.link_id, l.project, l.custodian_a, l.record_a, l.custodian_b, l.record_b, l.decision, l.score_band,
        l.passes_agreed, l.valid_from, l.opened_by_run,
        ARRAY(SELECT d.manifest_sha256 FROM linkage.run_delivery AS d
               WHERE d.run_id = l.opened_by_run ORDER BY d.manifest_sha256) AS deliveries,
@@ -67,7 +67,8 @@ SELECT r.run_id, r.project, r.as_of, r.finished_at AS published_at, r.run_id = p
        r.custodian_a, r.custodian_b, r.links_opened, r.links_closed, r.links_kept,
        ARRAY(SELECT d.manifest_sha256 FROM linkage.run_delivery AS d
               WHERE d.run_id = r.run_id ORDER BY d.manifest_sha256) AS deliveries,
-       r.protocol_version, r.protocol_fingerprint, r.key_epoch, r.code_version, r.audit_sequence
+       r.protocol_version, r.protocol_fingerprint, r.key_epoch, r.code_version, r.audit_sequence,
+       r.custodians, r.resolution
   FROM linkage.link_run AS r JOIN linkage.project AS p USING (project)
  WHERE r.status = 'published';
 
@@ -77,8 +78,10 @@ COMMENT ON COLUMN research.linkage_run_v1.project IS 'Linkage project.';
 COMMENT ON COLUMN research.linkage_run_v1.as_of IS 'The day whose state of the sources the run linked.';
 COMMENT ON COLUMN research.linkage_run_v1.published_at IS 'When its links became the current ones.';
 COMMENT ON COLUMN research.linkage_run_v1.is_current IS 'True for the one run of the project whose links are served now.';
-COMMENT ON COLUMN research.linkage_run_v1.custodian_a IS 'Custodian of record_a of the links.';
-COMMENT ON COLUMN research.linkage_run_v1.custodian_b IS 'Custodian of record_b of the links.';
+COMMENT ON COLUMN research.linkage_run_v1.custodian_a IS 'The first custodian.';
+COMMENT ON COLUMN research.linkage_run_v1.custodian_b IS 'The second; custodians has them all.';
+COMMENT ON COLUMN research.linkage_run_v1.custodians IS 'All custodians that were linked with one another.';
+COMMENT ON COLUMN research.linkage_run_v1.resolution IS 'How many links a record may have to another custodian''s records.';
 COMMENT ON COLUMN research.linkage_run_v1.links_opened IS 'Link versions that the run opened.';
 COMMENT ON COLUMN research.linkage_run_v1.links_closed IS 'Link versions that it ended.';
 COMMENT ON COLUMN research.linkage_run_v1.links_kept IS 'Link versions that it left unchanged.';
@@ -88,6 +91,19 @@ COMMENT ON COLUMN research.linkage_run_v1.protocol_fingerprint IS 'SHA-256 of it
 COMMENT ON COLUMN research.linkage_run_v1.key_epoch IS 'Name of its key epoch.';
 COMMENT ON COLUMN research.linkage_run_v1.code_version IS 'Version of its code.';
 COMMENT ON COLUMN research.linkage_run_v1.audit_sequence IS 'Its entry in the audit log, for an auditor to find.';
+
+CREATE OR REPLACE VIEW research.entity_current_v1 WITH (security_barrier) AS
+SELECT m.project, m.entity_id, m.custodian, m.record AS record_pseudonym, m.valid_from, m.opened_by_run
+  FROM linkage.entity_member AS m WHERE m.valid_to = 'infinity';
+
+COMMENT ON VIEW research.entity_current_v1 IS
+    'Who is whom among three or more custodians: at most one record of each. Between two custodians, use the links.';
+COMMENT ON COLUMN research.entity_current_v1.project IS 'Linkage project.';
+COMMENT ON COLUMN research.entity_current_v1.entity_id IS 'Identifies the person while the records that are hers stay the same; another member, another id.';
+COMMENT ON COLUMN research.entity_current_v1.custodian IS 'Custodian of the record.';
+COMMENT ON COLUMN research.entity_current_v1.record_pseudonym IS 'A record of the person; joins with record_pseudonym of the content.';
+COMMENT ON COLUMN research.entity_current_v1.valid_from IS 'First day on which the record belongs to the entity.';
+COMMENT ON COLUMN research.entity_current_v1.opened_by_run IS 'The run that published it: linkage_run_v1.run_id.';
 
 CREATE OR REPLACE VIEW research.admission_v1 WITH (security_barrier) AS
 SELECT d.custodian, a.record_pseudonym, a.admitted, a.discharged, a.diagnosis_code, d.as_of, d.run_id

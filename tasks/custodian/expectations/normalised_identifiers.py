@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from linkage_core.protocol.linkage_protocol import LinkageProtocol
-from tasks.protocol.expectations.run_expectations import ExpectationSuite
+from tasks.custodian.expectations.batch_rules import BatchRule, BatchSuite, batch_suite
 
 _PATTERNS = {
     "name": r"^[a-z0-9]{1,100}$",
@@ -16,19 +16,20 @@ _PATTERNS = {
 }
 
 
-def normalised_suite(protocol: LinkageProtocol) -> ExpectationSuite:
+def normalised_suite(protocol: LinkageProtocol) -> BatchSuite:
     """Every present value has the canonical form of its kind; nothing is added or lost."""
-    import great_expectations.expectations as gxe
-
-    return ExpectationSuite(
+    columns = {"column_set": ["source_id", *protocol.field_names], "exact_match": True}
+    return batch_suite(
         "normalised",
         [
-            gxe.ExpectTableColumnsToMatchSet(
-                column_set=["source_id", *protocol.field_names], exact_match=True
-            ),
-            gxe.ExpectColumnValuesToBeUnique(column="source_id"),
+            BatchRule("expect_table_columns_to_match_set", arguments=columns),
+            BatchRule("expect_column_values_to_be_unique", "source_id"),
             *(
-                gxe.ExpectColumnValuesToMatchRegex(column=field.name, regex=_PATTERNS[field.kind])
+                BatchRule(
+                    "expect_column_values_to_match_regex",
+                    field.name,
+                    arguments={"regex": _PATTERNS[field.kind]},
+                )
                 for field in protocol.fields
             ),
         ],

@@ -62,7 +62,7 @@ class ExpectationSuite:
                 column=column,
                 evaluated=evaluated,
                 unexpected=unexpected,
-                success=_holds(evaluated, unexpected, mostly),
+                success=holds_mostly(evaluated, unexpected, mostly),
             )
             for (kind, column), (evaluated, unexpected), mostly in zip(
                 self._labels, self._totals, self._mostly, strict=True
@@ -70,7 +70,8 @@ class ExpectationSuite:
         ]
 
 
-def _holds(evaluated: int, unexpected: int, mostly: float) -> bool:
+def holds_mostly(evaluated: int, unexpected: int, mostly: float) -> bool:
+    """Whether the share at fault is at most ``1 - mostly``."""
     return unexpected <= (1.0 - mostly) * evaluated + 1e-9
 
 

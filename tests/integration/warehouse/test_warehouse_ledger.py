@@ -51,7 +51,8 @@ def test_the_next_run_calls_the_dead_one_failed_and_empties_its_staging(
 
 
 @pytest.mark.parametrize(
-    "change", [{"project": "another_project"}, {"as_of": date(2020, 1, 1)}, {"custodian_b": "clinic"}]
+    "change",
+    [{"project": "another_project"}, {"as_of": date(2020, 1, 1)}, {"custodians": ("hospital", "clinic")}],
 )
 def test_a_run_id_stands_for_one_night(nights: Nights, warehouse: Warehouse, change: dict[str, str]) -> None:
     nights.begin("n1")

@@ -133,9 +133,10 @@ def test_versions_of_a_pair_cannot_overlap_even_for_a_superuser(nights: Nights, 
     run = nights.night("n1", [row])
     nights.night("n2", [], day(5))
     insert = (
-        "INSERT INTO linkage.link (project, record_a, record_b, decision, score_band, passes_agreed, opened_by_run,"
-        " closed_by_run, valid_from, valid_to) VALUES"
-        f" ('{nights.project}', '{row[0]}', '{row[1]}', 'match', '0.90-0.95', '{{}}', '{run.run_id}', '{run.run_id}', "
+        "INSERT INTO linkage.link (project, custodian_a, record_a, custodian_b, record_b, decision, score_band,"
+        " passes_agreed, opened_by_run, closed_by_run, valid_from, valid_to) VALUES"
+        f" ('{nights.project}', 'hospital', '{row[0]}', 'pharmacy', '{row[1]}', 'match', '0.90-0.95', '{{}}',"
+        f" '{run.run_id}', '{run.run_id}', "
     )
     with pytest.raises(psycopg2.errors.ExclusionViolation):
         warehouse.as_superuser(insert + f"'{day(4)}', '{day(6)}')")
@@ -149,6 +150,25 @@ def test_a_record_is_in_one_open_match_only(nights: Nights, warehouse: Warehouse
         with pytest.raises(NightlinkError, match="SQLSTATE 23505"):
             nights.publish(run, [first, second])
     assert current(warehouse, nights) == []
+
+
+def test_a_record_may_be_in_several_where_the_protocol_says_so(nights: Nights, warehouse: Warehouse) -> None:
+    first = link()
+    also_a, also_b = link(a=first[0]), link(b=first[1])
+    nights.resolution = "one_to_many"
+    run = nights.begin("n1")
+    with pytest.raises(NightlinkError, match="SQLSTATE 23505"):
+        nights.publish(run, [first, also_a, also_b])
+    nights.publish(nights.begin("n1"), [first, also_a])
+    assert len(current(warehouse, nights)) == 2
+    nights.resolution = "one_to_one"  # the next night is held to one link again, those that it keeps as well
+    with pytest.raises(NightlinkError, match="SQLSTATE 23505"):
+        nights.publish(nights.begin("n2", day(2)), [first, also_a])
+    nights.publish(nights.begin("n2", day(2)), [first])
+    assert warehouse.as_superuser(
+        "SELECT one_a_record_of_a, one_a_record_of_b FROM linkage.link"
+        f" WHERE project = '{nights.project}' AND valid_to = 'infinity'"
+    ) == [(True, True)]
 
 
 def test_staging_must_hold_what_was_announced(nights: Nights, warehouse: Warehouse) -> None:

@@ -141,7 +141,7 @@ def test_every_view_for_researchers_is_versioned_and_a_security_barrier(warehous
         " WHERE relnamespace = 'research'::regnamespace ORDER BY 1"
     )
     assert [name for name, _, _ in relations] == [
-        "admission_v1", "data_quality_v1", "diagnosis_group_v1", "dispensing_v1",
+        "admission_v1", "data_quality_v1", "diagnosis_group_v1", "dispensing_v1", "entity_current_v1",
         "link_current_v1", "link_history_v1", "linkage_run_v1",
     ]  # fmt: skip
     assert all(kind == "v" and "security_barrier=true" in options for _, kind, options in relations)
@@ -169,3 +169,22 @@ def test_no_night_and_no_content_enters_a_warehouse_of_another_version(
                 act()
     finally:
         warehouse.as_superuser("DELETE FROM warehouse.migration WHERE number = 999")
+
+
+def test_links_from_before_the_third_custodian_keep_theirs(fresh_database: Callable[..., str]) -> None:
+    url = fresh_database("migrations")
+    old = Warehouse({OWNER: url}, url)
+    apply_migrations(old.engine(OWNER), shipped_migrations()[:4], [])
+    old.as_superuser(
+        "INSERT INTO linkage.project (project) VALUES ('p'); INSERT INTO linkage.link_run (run_id, project, as_of,"
+        " custodian_a, custodian_b, fence, status, protocol_version, protocol_fingerprint, key_epoch, code_version)"
+        f" VALUES ('r', 'p', '2026-01-01', 'hospital', 'pharmacy', 1, 'running', 1, '{'ab' * 32}', '2026', '0.1.0');"
+        " INSERT INTO linkage.link (project, record_a, record_b, decision, score_band, passes_agreed,"
+        " opened_by_run, valid_from) VALUES ('p', gen_random_uuid(), gen_random_uuid(), 'match', '0.95-1.00',"
+        " '{x}', 'r', '2026-01-01')"
+    )
+    assert apply_migrations(old.engine(OWNER), shipped_migrations(), [])[0] == "0005_custodians_and_entities"
+    assert old.as_superuser(
+        "SELECT l.custodian_a, l.custodian_b, l.one_a_record_of_a, r.custodians, r.resolution"
+        " FROM linkage.link AS l JOIN linkage.link_run AS r ON r.run_id = l.opened_by_run"
+    ) == [("hospital", "pharmacy", True, ["hospital", "pharmacy"], "one_to_one")]

@@ -21,12 +21,22 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "UPDATE linkage.link SET decision = 'match'": (),
     "DELETE FROM linkage.link": (),
     "TRUNCATE linkage.link": (),
-    f"INSERT INTO linkage.link (project, record_a, record_b, decision, score_band, passes_agreed, opened_by_run,"
-    f" valid_from) VALUES ('p', {UUID}, {UUID}, 'match', '0.90-0.95', '{{}}', 'r', '2026-01-01')": (),
+    f"INSERT INTO linkage.link (project, custodian_a, record_a, custodian_b, record_b, decision, score_band,"
+    f" passes_agreed, opened_by_run, valid_from) VALUES ('p', 'a', {UUID}, 'b', {UUID}, 'match', '0.90-0.95', '{{}}',"
+    f" 'r', '2026-01-01')": (),
     "UPDATE linkage.link_run SET status = 'failed'": (),
     "UPDATE linkage.project SET head_fence = 0": (),
-    "INSERT INTO linkage.link_staging (run_id, fence, record_a, record_b, decision, score_band, passes_agreed)"
-    f" VALUES ('r', 1, {UUID}, {UUID}, 'match', '0.90-0.95', '{{}}')": ("linkage_loader",),
+    "INSERT INTO linkage.link_staging (run_id, fence, record_a, record_b, decision, score_band, passes_agreed,"
+    f" custodian_a, custodian_b) VALUES ('r', 1, {UUID}, {UUID}, 'match', '0.90-0.95', '{{}}', 'a', 'b')": (
+        "linkage_loader",
+    ),
+    "SELECT * FROM linkage.entity_member": ("linkage_loader", "auditor"),
+    "SELECT * FROM linkage.entity_staging": ("linkage_loader",),
+    "UPDATE linkage.entity_member SET entity_id = record": (),
+    "DELETE FROM linkage.entity_member": (),
+    f"INSERT INTO linkage.entity_staging VALUES ('r', 1, {UUID}, 'a', {UUID})": ("linkage_loader",),
+    "SELECT linkage.replace_entities(NULL)": (),
+    "SELECT * FROM research.entity_current_v1": ("researcher",),
     "SELECT linkage.replace_links(NULL)": (),
     "SELECT linkage.check_fence('r', 1)": (),
     # the audit log

@@ -87,18 +87,19 @@ class Nights:
 
     warehouse: Warehouse
     project: str
+    resolution: str = "one_to_one"
 
     def describe(self, run_id: str, as_of: date = FIRST_NIGHT) -> RunDescription:
         return RunDescription(
             f"{self.project}.{run_id}",
             self.project,
             as_of,
-            "hospital",
-            "pharmacy",
+            ("hospital", "pharmacy"),
             1,
             FINGERPRINT,
             "2026",
             "0.1.0",
+            self.resolution,
         )
 
     def begin(self, run_id: str, as_of: date = FIRST_NIGHT) -> LedgerRun:

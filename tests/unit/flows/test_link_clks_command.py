@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from flows.command_line import main
-from tasks.linkage_unit import link_clks
+from tasks.protocol import bounded_files
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_what_cannot_be_linked_is_refused_and_leaves_no_file(
     files, tmp_path, capsys, monkeypatch, words, told
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(link_clks.read_bounded, "__defaults__", (1 << 20,))
+    monkeypatch.setattr(bounded_files.read_bounded, "__defaults__", (1 << 20,))
     os.mkfifo("pipe")
     Path("wrong.json").write_text('{"clks": ["Zaphod Beeblebrox"]}')
     Path("large.json").write_bytes(bytes(10 << 20))

@@ -16,6 +16,7 @@ from linkage_core.linkage_unit.link_table import (
     digest_of_link_rows,
     link_table_digest,
     links_as_rows,
+    merge_link_rows,
 )
 
 PASSES = ("names", "dates", "phones")
@@ -112,3 +113,25 @@ def test_columns_of_another_kind_are_refused():
         LinkTable(
             pseudonyms(1), pseudonyms(1), np.zeros(2, "u1"), np.zeros(1, "u1"), np.zeros(1, "u4"), PASSES
         )
+
+
+def test_tables_of_several_pairs_of_custodians_are_one_with_their_names():
+    other = build_link_table(
+        pseudonyms(5, 300),
+        pseudonyms(6, 7),
+        np.array([1.0, 0.9]),
+        decisions(np.array([1.0, 0.9])),
+        np.array([1, 2], np.uint32),
+        pass_names=PASSES,
+    )
+    rows = list(merge_link_rows([(small_table(), "hospital", "pharmacy"), (other, "hospital", "laboratory")]))
+    assert [(uuid.UUID(row[0]).int, row[5:]) for row in rows] == [
+        (1, ("hospital", "pharmacy")),
+        (5, ("hospital", "laboratory")),
+        (256, ("hospital", "pharmacy")),
+        (300, ("hospital", "laboratory")),
+        (2**127, ("hospital", "pharmacy")),
+    ]
+    line = f"{rows[0][0]}|{rows[0][1]}".replace("-", "") + "|match|0.80-0.85|dates|hospital|pharmacy\n"
+    assert digest_of_link_rows(rows[:1]) == hashlib.sha256(line.encode()).hexdigest()
+    assert digest_of_link_rows(rows) != digest_of_link_rows((*row[:5], "hospital", "gp") for row in rows)

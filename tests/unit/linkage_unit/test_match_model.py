@@ -28,6 +28,7 @@ from linkage_core.linkage_unit.match_model import (
     household_start,
     random_rates,
     start_rates,
+    untested_levels,
 )
 from linkage_core.linkage_unit.pair_patterns import PairPatterns, states_of_field
 from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates, FieldAggregate
@@ -165,6 +166,42 @@ def test_presence_counts_records_by_their_fields():
     counted = field_presence(sides)
     assert counted.present.tolist() == [[True, False, True, True, True], [True] * 5]
     assert counted.counts.tolist() == [1, 4]
+
+
+STREET = evidence_over(("given_name", "family_name", "birth_date", "sex", "street"))
+
+
+@pytest.mark.parametrize(
+    ("levels", "untested"),
+    [
+        ({"birth_date": "near"}, {"birth_date"}),  # alone: nothing could have shown the whole date
+        ({"birth_date": "near", "sex": "exact"}, set()),  # date and sex are a token
+        ({"birth_date": "near", "family_name": "different"}, set()),  # beside another core field: never told
+        ({"birth_date": "different"}, set()),
+        ({"given_name": "swapped"}, set()),
+        ({"birth_date": "exact"}, set()),
+        ({"street": "number_and_start"}, {"street"}),
+        ({"street": "number_and_start", "family_name": "exact"}, set()),  # family and street are a token
+        ({"street": "number_and_start", "family_name": "soundex"}, {"street", "family_name"}),
+        ({"street": "house_number"}, set()),
+    ],
+)
+def test_a_level_that_nothing_could_have_shown_to_be_exact_is_the_least(levels, untested):
+    row = [STREET.level_names(name).index(levels[name]) if name in levels else -1 for name in STREET.fields]
+    found = untested_levels(np.array([row], np.int8), STREET)[0]
+    assert {name for name, least in zip(STREET.fields, found, strict=True) if least} == untested
+
+
+def test_a_least_level_may_be_exact_and_teaches_nothing():
+    vectors, a, b, is_match = world()
+    alone = np.full((300, 5), -1, np.int8)
+    alone[:, 2] = level("birth_date", "near")
+    levels = np.concatenate([vectors.levels, alone])
+    spare = np.arange(500, 800, dtype=np.intp)
+    model, odds = fit(ComparisonVectors(levels), np.concatenate([a, spare]), np.concatenate([b, spare]))
+    without, _ = fit(vectors, a, b)
+    assert model.match_rates["birth_date"][0] == pytest.approx(without.match_rates["birth_date"][0], abs=0.02)
+    assert odds.odds[-1] > 50 * odds.odds[: len(a)][~is_match].max()
 
 
 def test_matches_that_no_pass_proposes_are_counted():

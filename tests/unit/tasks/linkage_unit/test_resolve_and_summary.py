@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +11,12 @@ import pytest
 
 from linkage_core.custodian.record_pseudonyms import record_pseudonyms
 from linkage_core.errors import NightlinkError
+from linkage_core.linkage_unit.known_links import HEADER, parse_known_links
 from linkage_core.linkage_unit.link_probabilities import LinkProbabilities
-from linkage_core.linkage_unit.link_table import link_table_digest
+from linkage_core.linkage_unit.link_table import link_table_digest, links_as_rows
 from linkage_core.linkage_unit.match_model import PairOdds
 from tasks.linkage_unit.block import block_records
+from tasks.linkage_unit.linked_custodians import LinkedCustodians
 from tasks.linkage_unit.receive import receive_deliveries
 from tasks.linkage_unit.resolve import ResolvedLinks, resolve_links
 from tasks.linkage_unit.score import score_pairs
@@ -100,7 +103,8 @@ def test_more_pairs_than_the_budget_are_refused(night, delivered_world: SmallWor
 
 
 def _summary(night, links: ResolvedLinks, unit: LinkageUnit) -> dict[str, object]:  # noqa: ANN001
-    return summarise_night(NIGHT, *night[:4], links, unit)
+    a, b, pairs, scores, _ = night
+    return summarise_night(NIGHT, (a, b), [LinkedCustodians(a, b, pairs, scores, links)], None, unit)
 
 
 def test_the_summary_adds_up(night, delivered_world: SmallWorld) -> None:  # noqa: ANN001
@@ -137,7 +141,7 @@ def test_the_same_deliveries_give_the_same_summary(night, delivered_world: Small
     pairs = block_records(a, b, delivered_world.unit)
     scores = score_pairs(a, b, pairs, delivered_world.unit)
     links = resolve_links(a, b, pairs, scores, delivered_world.unit)
-    again = summarise_night(NIGHT, a, b, pairs, scores, links, delivered_world.unit)
+    again = _summary((a, b, pairs, scores, links), links, delivered_world.unit)
     assert json.dumps(again) == json.dumps(_summary(night, night[4], delivered_world.unit))
 
 
@@ -147,3 +151,58 @@ def test_no_identifier_and_no_pseudonym_is_in_the_summary(night, delivered_world
     for column in ("rid", "last", "street", "phone", "email"):
         assert not any(f'"{value}"' in text for value in people[column].to_pylist() if value)
     assert not any(bytes(p).hex() in text for p in night[0].records.record_pseudonyms)
+
+
+def _table_of(night, unit: LinkageUnit):  # noqa: ANN001, ANN202
+    a, b, pairs, scores, _ = night
+    links = resolve_links(a, b, pairs, scores, unit)
+    found = set(zip(map(bytes, links.table.pseudonym_a), map(bytes, links.table.pseudonym_b), strict=True))
+    return links, found
+
+
+@pytest.mark.parametrize("resolution", ["optimal_one_to_one", "one_to_many", "many_to_one", "many_to_many"])
+def test_another_resolution_keeps_its_limits_and_is_told(
+    night, delivered_world: SmallWorld, resolution
+) -> None:  # noqa: ANN001
+    unit = _with(delivered_world.unit, "decision", resolution=resolution)
+    links, found = _table_of(night, unit)
+    one_to_one = _table_of(night, delivered_world.unit)[1]
+    assert len(found & one_to_one) > 0.9 * len(one_to_one)
+    for side, limited in (
+        (0, resolution in ("optimal_one_to_one", "many_to_one")),
+        (1, resolution in ("optimal_one_to_one", "one_to_many")),
+    ):
+        assert not limited or len({pair[side] for pair in found}) == len(found)
+    summary = _summary(night, links, unit)
+    assert summary["resolution"] == resolution
+    assert ("optimum" in summary) == (resolution == "optimal_one_to_one")
+    assert "resolution" not in _summary(night, night[4], delivered_world.unit)
+
+
+def test_known_links_are_published_and_forbidden_pairs_are_not(night, delivered_world: SmallWorld) -> None:  # noqa: ANN001
+    a, b, _, _, links = night
+    table = links.table
+    spelt = [
+        [str(uuid.UUID(bytes=bytes(p))) for p in side] for side in (table.pseudonym_a, table.pseudonym_b)
+    ]
+    strangers = spelt[0][0], spelt[1][1]  # two records that the model gives to others
+    lines = [
+        ",".join(HEADER),
+        f"hospital,{strangers[0]},pharmacy,{strangers[1]},link",
+        f"pharmacy,{spelt[1][5]},hospital,{spelt[0][5]},never",
+        f"hospital,{uuid.UUID(int=1)},pharmacy,{spelt[1][7]},link",
+    ]
+    unit = replace(delivered_world.unit, known_links=parse_known_links("\n".join(lines).encode()))
+    again, found = _table_of(night, unit)
+    pair = tuple(uuid.UUID(record).bytes for record in strangers)
+    assert pair in found
+    row = [bytes(p) for p in again.table.pseudonym_a].index(pair[0])
+    passes = next(r for k, r in enumerate(links_as_rows(again.table)) if k == row)
+    assert passes[2:4] == ("match", "0.95-1.00") and passes[4][-1] == "known_link"
+    assert (bytes(table.pseudonym_a[5]), bytes(table.pseudonym_b[5])) not in found
+    before = _table_of(night, delivered_world.unit)[1]
+    assert len(before - found) <= 4  # the rivals of the known link, and the forbidden pair
+    assert _summary(night, again, unit)["known_links"] == {
+        "sha256": unit.known_links.sha256, "links": 1, "never": 1, "absent": 1,
+    }  # fmt: skip
+    assert sum(row[4][-1:] == ("known_link",) for row in links_as_rows(again.table)) == 1

@@ -18,6 +18,7 @@ from tasks.protocol.settings_files import read_protocol, read_secret, read_setti
 EXAMPLES = Path(__file__).resolve().parents[4] / "deployments" / "settings"
 MODELS = {
     "hospital.toml": CustodianSettings,
+    "clinic_files.toml": CustodianSettings,
     "pharmacy.toml": CustodianSettings,
     "linkage_unit.toml": LinkageUnitSettings,
     "night.toml": NightSettings,
@@ -48,6 +49,13 @@ MISTAKES = [
     ("hospital.toml", "max_reject_share = 0.05", "max_reject_share = 1.5", "in quality.max_reject_share: "),
     ("hospital.toml", "min_rows = 1", "min_rows = -1", "in quality.min_rows: "),
     ("hospital.toml", "[quality]", "[quality", "text that is not TOML"),
+    ("clinic_files.toml", "people_file =", "peoples_file =", "in source.database_url_file: Field required"),
+    ("clinic_files.toml", 'encoding = "cp1252"', "encoding = 8", "in source.encoding: "),
+    ("clinic_files.toml", 'delimiter = ";"', 'delimiter = ";"\nquery = "x"', "in source.query: Extra"),
+    ("clinic_files.toml", 'delimiter = ";"', 'delimiter = ";"\ncontent_file = "x"', "in source: Value error, content_"),
+    ("clinic_files.toml", 'state_folder = "state"', 'state_folder = "state"\nwarehouse_content_url_file = "x"',
+     "in the document: Value error, content needs both"),
+    ("hospital.toml", 'warehouse_content_url_file = "secrets/content.url"\n', "", "content needs both its source and"),
     ("pharmacy.toml", '"dispensing"', '"admissions"', "in source.content_table: "),
     ("linkage_unit.toml", f'"{"ab" * 32}"', '"0"', "in custodian_public_keys.hospital: "),
     ("linkage_unit.toml", "[custodian_transfer_keys]", "[transfer_keys]", "in custodian_transfer_keys: Field required"),
