@@ -181,7 +181,6 @@ def _run_on_cluster(job: Job, chunks: Sequence[ChunkName], limits: ChunkLimits) 
     if not chunks:
         return
     try:
-        from distributed import wait
         from prefect_dask import DaskTaskRunner
     except ImportError:
         raise NightlinkError(
@@ -199,8 +198,8 @@ def _run_on_cluster(job: Job, chunks: Sequence[ChunkName], limits: ChunkLimits) 
                 )
                 for stage, number in chunks
             ]  # fmt: skip
-            wait(futures, timeout=limits.deadline_s * len(chunks))
-            answers = runner.client.gather(futures)
+            give_up = time.monotonic() + limits.deadline_s * len(chunks)
+            answers = [future.result(timeout=max(give_up - time.monotonic(), 0)) for future in futures]
     except TimeoutError:
         raise _late(limits.deadline_s) from None
     except Exception as error:
