@@ -50,7 +50,7 @@ coverage: setup ## branch coverage of linkage_core by the tests that need no ser
 		tests/unit tests/spec tests/properties tests/golden
 
 bench: setup peers ## how fast, on this machine, beside clkhash, anonlink, faiss and the machine's limit
-	@for name in encode clk candidates dice_pairs threshold_join nearest; do \
+	@for name in encode clk sealing candidates dice_pairs threshold_join nearest; do \
 		echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
 
 clean: ## caches; the virtual environment stays
@@ -103,3 +103,8 @@ RECORDS ?= 1000000
 .PHONY: bench-million
 bench-million: setup ## the linkage unit's night with a million people a side: seconds and memory by stage
 	@$(BIN)/python -m tests.benchmarks.bench_million --records $(RECORDS) $(if $(FOLDER),--folder $(FOLDER)) $(JOIN)
+
+PEOPLE ?= 1000000
+.PHONY: bench-custodian-million
+bench-custodian-million: setup ## a custodian's night with PEOPLE people, from PostgreSQL to the exchange: seconds by stage, peak memory
+	@$(BIN)/python -m tests.benchmarks.bench_custodian_million --people $(PEOPLE)

@@ -397,7 +397,8 @@ def verify_key(
 ) -> None:
     """Print the key-check value, to compare over the telephone; with --theirs, compare it.
 
-    Without options it is that of the site that $NIGHTLINK_CUSTODIAN_SETTINGS names.
+    Without options it is that of the site that $NIGHTLINK_CUSTODIAN_SETTINGS names, and the ids of the public keys
+    that it and the linkage unit gave each other follow, to compare with the linkage unit's own verify-keys.
     """
     from flows.custodian.key_checks import compare_values, protocol_check, schema_check, site_check
 
@@ -415,6 +416,8 @@ def verify_key(
     typer.echo(f"{check.rules} fingerprint: {check.fingerprint}")
     if check.epoch is not None:
         typer.echo(f"key epoch: {check.epoch}")
+    if check.seals:
+        typer.echo("\n".join(["with the linkage unit:", *check.seals]))
     if theirs is not None:
         compare_values(check, theirs)
         typer.echo("the values agree: both custodians hold the same key and the same rules")

@@ -28,7 +28,7 @@ def encode_and_deliver(as_of: str | None = None) -> None:
             content = extract_content(snapshot, site, folder)
         validated = validate_identifiers(identifiers, night, site, folder)
         normalised = normalise_identifiers(validated, night, site, folder)
-        encoded = encode_identifiers(normalised, site)
+        encoded = encode_identifiers(normalised, site, folder)
         deliver_content(content, night, site)
-        deliver_encodings(encoded, night, site)  # the manifest last
+        deliver_encodings(encoded, night, site)  # part by part, the manifest last
         report_delivery(night, site)  # what left, and what did not; it stays here

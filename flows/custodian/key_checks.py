@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from linkage_core.audit.signatures import public_key_hex
 from linkage_core.custodian.clk_keys import secret_check_value
 from linkage_core.custodian.key_derivation import derive_custodian_keys
 from linkage_core.errors import NightlinkError
@@ -13,6 +14,7 @@ from linkage_core.protocol.key_files import parse_key_file
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, protocol_fingerprint
 from linkage_core.protocol.linkage_schema import XorFolds, schema_fingerprint
 from tasks.custodian.edge_schema import read_schema
+from tasks.protocol.new_keys import key_id_lines
 from tasks.protocol.settings_files import read_protocol, read_secret
 
 
@@ -24,6 +26,8 @@ class KeyCheck:
     fingerprint: str
     rules: str = "protocol"
     epoch: str | None = None
+    seals: tuple[str, ...] = ()
+    """Ids of the public keys between which this site's deliveries are sealed, to compare with the linkage unit."""
 
     @property
     def spoken(self) -> str:
@@ -36,7 +40,8 @@ def site_check() -> KeyCheck:
     from tasks.custodian.settings import custodian_site
 
     site = custodian_site()
-    return _of_protocol(site.linkage_key, site.protocol)
+    check, secret = _of_protocol(site.linkage_key, site.protocol), site.transfer_secret
+    return replace(check, seals=key_id_lines(secret, public_key_hex(site.signing_key)))
 
 
 def protocol_check(protocol_file: Path, key_file: Path) -> KeyCheck:

@@ -70,6 +70,18 @@ def keygen(
         typer.echo(line)
 
 
+@app.command("verify-keys")
+def verify_keys() -> None:
+    """Print the ids of the keys that each custodian and this unit gave each other, to compare over the telephone."""
+    from tasks.linkage_unit.settings import linkage_unit
+    from tasks.protocol.new_keys import key_id_lines
+
+    unit = linkage_unit()
+    for name in unit.protocol.custodians:
+        secret, public = unit.transfer_secrets[name][0], unit.settings.custodian_public_keys[name]
+        typer.echo("\n".join([f"with {name}:", *key_id_lines(secret, public)]))
+
+
 @app.command("receive-tokens")
 def receive_tokens(
     source: Annotated[Path, typer.Argument(help="a custodian's tokens in transfer form: .parquet or .csv")],

@@ -1,4 +1,4 @@
-"""Codes of fields, and keyed values of several together: what passes and tokens are made of. Zone: custodian.
+"""Codes of fields: what passes and tokens are made of. Zone: custodian.
 
 Each pass sees some fields through codes (a Soundex, a year, a prefix), in clear text, here; only a keyed hash
 of the combination leaves. A record that lacks one part has no value in that pass, rather than a constant that
@@ -11,38 +11,20 @@ Soundex: Russell 1918, US patent 1,261,167, in the form of the US National Archi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 
 import jellyfish
-import numba
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 
-from linkage_core.custodian.keyed_hashing import hmac_sha256_many
-from linkage_core.custodian.q_grams import number_codes
-from linkage_core.custodian.text_columns import text_buffers
 from linkage_core.custodian.text_folding import words
-from linkage_core.protocol.encoded_evidence import NULL_TOKEN
 
-_LENGTH_BYTES = 2
 _LETTERS = re.compile("[a-z]+")
-_STREET_KINDS = words(
+STREET_KINDS = words(
     """
     n s e w ne nw se sw st ave rd dr ln ct pl blvd sq ter terr trl pkwy hwy cir cct cres cl gr way apt ste
     """
 )
 STREET_START_LETTERS = 4
 _HOUSE_NUMBER = re.compile(r"(?:^| )0*([0-9]+)[a-z]?(?: |$)")
-
-
-@dataclass(frozen=True)
-class CodedColumn:
-    """A column seen through one code: distinct codes, and each row's index into them, -1 when missing."""
-
-    code_of_row: npt.NDArray[np.int64] = field(repr=False)
-    codes: pa.Array = field(repr=False)
 
 
 def soundex(name: str) -> str | None:
@@ -62,7 +44,7 @@ def street_start(street: str) -> str | None:
 
     Spaces do not count, so a name that was split or joined keeps its start.
     """
-    kept = [word for word in street.split() if word.isalpha() and word not in _STREET_KINDS]
+    kept = [word for word in street.split() if word.isalpha() and word not in STREET_KINDS]
     return "".join(kept)[:STREET_START_LETTERS] or None
 
 
@@ -104,69 +86,3 @@ def coding_functions(formal_names: Mapping[str, str]) -> Mapping[str, Callable[[
         return formal_names.get(name, name)
 
     return {**BLOCKING_FUNCTIONS, "nickname": formal, "nickname_sound": lambda name: soundex(formal(name))}
-
-
-def keyed_values(key: bytes, parts: Sequence[CodedColumn], rows: int) -> npt.NDArray[np.uint64]:
-    """One pass's or token's keyed values, one a row.
-
-    The value is the first 8 bytes, little-endian, of HMAC-SHA256(its key, message), where the message is
-    each part's code prefixed with its length in 2 bytes little-endian. A hash of 0 becomes 1, since 0 means
-    null. Each distinct combination is hashed once.
-
-    Returns
-    -------
-    ndarray of uint64, shape (rows,)
-        0 where a part is missing.
-    """
-    combination = np.zeros(rows, np.uint64)
-    for part in parts:
-        combination = _combine(combination, part)
-    present = np.logical_and.reduce([part.code_of_row >= 0 for part in parts])
-    numbers, distinct = number_codes(combination[present])
-    hashed = _hash_combinations(key, parts, _first_rows(numbers, len(distinct), np.flatnonzero(present)))
-    values = np.full(rows, NULL_TOKEN, np.uint64)
-    values[present] = hashed[numbers]
-    return values
-
-
-def _combine(combination: npt.NDArray[np.uint64], part: CodedColumn) -> npt.NDArray[np.uint64]:
-    """Number of the pair (combination so far, this part's code): exact, as neither exceeds 32 bits."""
-    numbers, _ = number_codes(combination)
-    codes = part.code_of_row.astype(np.uint32).astype(np.uint64)
-    return (numbers.astype(np.uint64) << np.uint64(32)) | codes
-
-
-def _first_rows(
-    numbers: npt.NDArray[np.int64], distinct: int, rows: npt.NDArray[np.intp]
-) -> npt.NDArray[np.intp]:
-    """For each number the first of the rows that bear it."""
-    first = np.empty(distinct, np.intp)
-    first[numbers[::-1]] = rows[::-1]
-    return first
-
-
-def _hash_combinations(
-    key: bytes, parts: Sequence[CodedColumn], rows: npt.NDArray[np.intp]
-) -> npt.NDArray[np.uint64]:
-    buffers = [(part.code_of_row[rows], *text_buffers(part.codes)) for part in parts]
-    lengths = sum(np.diff(offsets)[codes] + _LENGTH_BYTES for codes, _, offsets in buffers)
-    message_offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    messages = np.empty(message_offsets[-1], np.uint8)
-    cursor = message_offsets[:-1].copy()
-    for codes, data, offsets in buffers:
-        _append_kernel(messages, cursor, codes, data, offsets)
-    hashed = hmac_sha256_many(key, messages, message_offsets)
-    values = np.ascontiguousarray(hashed[:, :8]).view("<u8").reshape(-1).astype(np.uint64)
-    return np.where(values == NULL_TOKEN, np.uint64(1), values)
-
-
-@numba.njit(cache=True, nogil=True)
-def _append_kernel(messages, cursor, codes, data, offsets):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Append one part, after its length, to every message, and move the cursors on."""
-    for k in range(len(cursor)):
-        start, stop, at = offsets[codes[k]], offsets[codes[k] + 1], cursor[k]
-        messages[at] = (stop - start) & 0xFF
-        messages[at + 1] = (stop - start) >> 8
-        for i in range(start, stop):
-            messages[at + 2 + i - start] = data[i]
-        cursor[k] = at + 2 + stop - start

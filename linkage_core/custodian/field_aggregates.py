@@ -45,6 +45,7 @@ def level_rates(
     *,
     seed: int,
     random_pairs: int = RANDOM_PAIRS,
+    agreement: Mapping[str, float] | None = None,
 ) -> tuple[tuple[float, ...], ...]:
     """Each field's share of random pairs of distinct records at each level.
 
@@ -53,6 +54,10 @@ def level_rates(
 
     Parameters
     ----------
+    columns : mapping of str to FieldColumn
+        All records, or a random sample of them.
+    agreement : mapping of str to float, optional
+        How often two of all records agree exactly, by field; by default, how often two of ``columns`` do.
     seed : int
         Same seed, same records in the same order: same rates. Any will do; take it from the run.
 
@@ -63,23 +68,33 @@ def level_rates(
         without two values gets equal rates.
     """
     generator = np.random.default_rng(seed)
+    exact = {name: agreement_rate(columns[name].value_of_row) for name in spec.fields}
     return tuple(
         _field_rates(
-            columns, name, spec, field_specs[name], _draw_pairs(columns[name], generator, random_pairs)
+            columns,
+            name,
+            spec,
+            field_specs[name],
+            _draw_pairs(columns[name], generator, random_pairs),
+            (agreement or exact)[name],
         )
         for name in spec.fields
     )
 
 
 def _field_rates(
-    columns: FieldColumns, name: str, spec: EvidenceSpec, field_spec: FieldSpec, pairs: _RandomPairs
+    columns: FieldColumns,
+    name: str,
+    spec: EvidenceSpec,
+    field_spec: FieldSpec,
+    pairs: _RandomPairs,
+    exact: float,
 ) -> tuple[float, ...]:
     names = spec.level_names(name)
     if not len(pairs.first):
         return (1.0 / len(names),) * len(names)
     level = _levels_of_pairs(columns[name], name, spec, field_spec, pairs)
     levels = len(spec.level_codes(name)) + 1
-    exact = agreement_rate(columns[name].value_of_row)
     sampled = (np.bincount(level, minlength=levels)[1:] + 0.5) / (
         np.count_nonzero(level) + 0.5 * (levels - 1)
     )

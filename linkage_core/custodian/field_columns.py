@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from linkage_core.custodian.blocking_keys import BLOCKING_FUNCTIONS, CodedColumn
-from linkage_core.custodian.q_grams import number_codes
+from linkage_core.custodian.blocking_keys import BLOCKING_FUNCTIONS
+from linkage_core.custodian.code_book import CodedColumn
+from linkage_core.custodian.column_codes import code_values
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.evidence_spec import FAMILY, GIVEN, TokenPart
 from linkage_core.protocol.linkage_protocol import NAMES
@@ -61,8 +63,7 @@ def code_field(column: FieldColumn, code: str) -> CodedColumn:
     """A column seen through a code."""
     if code == "exact":
         return CodedColumn(column.value_of_row.astype(np.int64), column.values)
-    function = column.functions[code]
-    coded = pa.array([function(v) for v in column.values.to_pylist()], pa.utf8()).dictionary_encode()
+    coded = code_values(column.values, code, column.functions).dictionary_encode()
     code_of_value = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     # a last entry of -1 serves the rows whose value index is -1
     return CodedColumn(np.append(code_of_value, -1)[column.value_of_row], coded.dictionary)
@@ -71,15 +72,15 @@ def code_field(column: FieldColumn, code: str) -> CodedColumn:
 def _unordered_names(columns: FieldColumns, code: str, rows: int) -> CodedColumn:
     """Given and family name as one value that does not tell which is which; null when one is missing."""
     given, family = (code_part(columns, TokenPart(name, code), rows) for name in (GIVEN, FAMILY))
-    present = (given.code_of_row >= 0) & (family.code_of_row >= 0)
-    pairs = (given.code_of_row[present] << 32 | family.code_of_row[present]).astype(np.uint64)
-    numbers, distinct = number_codes(pairs)
-    first, last = given.codes.to_pylist(), family.codes.to_pylist()
-    texts = ["\n".join(sorted((first[p >> 32], last[p & 0xFFFFFFFF]))) for p in distinct.tolist()]
-    coded = pa.array(texts, pa.utf8()).dictionary_encode()
-    code_of_row = np.full(rows, -1, np.int64)
-    code_of_row[present] = coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)[numbers]
-    return CodedColumn(code_of_row, coded.dictionary)
+    first, last = (coded.codes.take(_indices(coded.code_of_row)) for coded in (given, family))
+    lower, upper = pc.min_element_wise(first, last, skip_nulls=False), pc.max_element_wise(first, last)
+    both = pc.binary_join_element_wise(lower, upper, "\n")
+    missing = both.is_null().to_numpy(zero_copy_only=False)
+    return CodedColumn(np.where(missing, -1, np.arange(rows)), both)
+
+
+def _indices(code_of_row: npt.NDArray[np.int64]) -> pa.Array:
+    return pa.array(code_of_row, mask=code_of_row < 0)
 
 
 def _field_column(batch: pa.RecordBatch, name: str, functions: CodingFunctions) -> FieldColumn:

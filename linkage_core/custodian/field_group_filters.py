@@ -24,11 +24,26 @@ from linkage_core.protocol.linkage_protocol import FieldSpec, FilterGroup
 
 
 @dataclass(frozen=True)
+class FilterFill:
+    """Set bits of some records' filters before diffusion, and how many records have a filter."""
+
+    set_bits: int
+    records: int
+
+    def __add__(self, other: FilterFill) -> FilterFill:
+        return FilterFill(self.set_bits + other.set_bits, self.records + other.records)
+
+    def share(self, filter_bits: int) -> float:
+        """Mean share of set bits; 0.0 when no record has a filter."""
+        return self.set_bits / (filter_bits * max(self.records, 1))
+
+
+@dataclass(frozen=True)
 class GroupFilters:
-    """Hardened filters of one group, and the mean fill before hardening (0.0 when no record has one)."""
+    """Hardened filters of one group, and their fill before hardening."""
 
     filters: npt.NDArray[np.uint64] = field(repr=False)
-    fill: float
+    fill: FilterFill
 
 
 def encode_group(
@@ -37,8 +52,14 @@ def encode_group(
     field_specs: Mapping[str, FieldSpec],
     keys: GroupFilterKeys,
     rows: int,
+    table: npt.NDArray[np.uint16] | None = None,
 ) -> GroupFilters:
     """One group's filters: all zero for a record that lacks one of the group's fields.
+
+    Parameters
+    ----------
+    table : ndarray of uint16, optional
+        The group's :func:`linkage_core.custodian.filter_hardening.hardening_table`, where many batches share it.
 
     Returns
     -------
@@ -48,9 +69,8 @@ def encode_group(
     """
     plain, complete = _plain_filters(columns, group, field_specs, keys, rows)
     plain[~complete] = 0
-    present = int(np.count_nonzero(complete))
-    fill = float(np.bitwise_count(plain).sum(dtype=np.int64)) / (group.bits * max(present, 1))
-    return GroupFilters(harden(plain, group, keys.diffusion), fill)
+    fill = FilterFill(int(np.bitwise_count(plain).sum(dtype=np.int64)), int(np.count_nonzero(complete)))
+    return GroupFilters(harden(plain, group, keys.diffusion, table), fill)
 
 
 def _plain_filters(

@@ -15,12 +15,19 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from linkage_core.custodian.birth_date_columns import read_birth_dates
 from linkage_core.custodian.birth_dates import parse_birth_date
+from linkage_core.custodian.column_normalisers import (
+    byte_lengths,
+    fold_printable,
+    normalise_values,
+    printable_ascii,
+)
 from linkage_core.custodian.keyed_hashing import hmac_sha256_many
 from linkage_core.custodian.source_format import SourceFormat, compile_date_formats
-from linkage_core.custodian.text_columns import SOURCE_ID, distinct_values, text_buffers
+from linkage_core.custodian.text_columns import SOURCE_ID, are_blank, distinct_values, text_buffers
 from linkage_core.custodian.text_folding import MAX_RAW_CHARS, fold_to_ascii, stands_for_missing
-from linkage_core.custodian.value_normalisers import folded_sex_codes, value_normaliser
+from linkage_core.custodian.value_normalisers import folded_sex_codes
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.linkage_protocol import REQUIRED_FIELDS, FieldSpec, LinkageProtocol
 from linkage_core.protocol.row_rules import ROW_RULES
@@ -29,6 +36,7 @@ WHOLE_RECORD = "record"
 """The field name of a rule that concerns several fields."""
 
 MIN_REQUIRED_FIELDS = 2
+_CODES, _NO_FAULT = tuple(ROW_RULES), -1
 _ID_DIGEST_LABEL = b"nightlink duplicate id check"
 
 Check = Callable[[str], str | None]
@@ -134,7 +142,16 @@ def reject_seen_ids(verdicts: RowVerdicts, seen: Set[bytes]) -> RowVerdicts:
     The caller keeps ``seen``, and adds ``digest.tobytes()`` of every row of a batch after its check.
     """
     repeated = np.array([digest.tobytes() in seen for digest in verdicts.id_digests], bool)
-    fresh = [row for row in np.flatnonzero(repeated) if not _has_breach(verdicts, int(row), "R-ID-DUPLICATE")]
+    return reject_repeated_ids(verdicts, repeated)
+
+
+def reject_repeated_ids(verdicts: RowVerdicts, repeated: npt.NDArray[np.bool_]) -> RowVerdicts:
+    """The verdicts with R-ID-DUPLICATE for each row in ``repeated`` that has an id and not this verdict yet."""
+    fresh = [
+        row
+        for row in np.flatnonzero(repeated)
+        if not _has_breach(verdicts, int(row), "R-ID-DUPLICATE", "R-ID-MISSING")
+    ]
     at = np.searchsorted(verdicts.rows, fresh)
     fields, codes = list(verdicts.fields), list(verdicts.codes)
     for shift, place in enumerate(at):
@@ -149,15 +166,15 @@ def reject_seen_ids(verdicts: RowVerdicts, seen: Set[bytes]) -> RowVerdicts:
     )
 
 
-def _has_breach(verdicts: RowVerdicts, row: int, code: str) -> bool:
+def _has_breach(verdicts: RowVerdicts, row: int, *codes: str) -> bool:
     first, stop = np.searchsorted(verdicts.rows, [row, row + 1])
-    return code in verdicts.codes[first:stop]
+    return not set(codes).isdisjoint(verdicts.codes[first:stop])
 
 
 def _check_ids(batch: pa.RecordBatch) -> list[_Breach]:
     indices, raw = distinct_values(batch, SOURCE_ID)
-    blank = np.array([not value.strip() for value in raw] + [True])
-    breaches = _breaches_of_values(SOURCE_ID, indices, [_text_fault(value) for value in raw])
+    blank = np.append(are_blank(raw), True)
+    breaches = _breaches_of_values(SOURCE_ID, indices, _text_faults(raw))
     _, first = np.unique(indices, return_index=True)
     repeated = np.ones(len(indices), bool)
     repeated[first] = False
@@ -174,17 +191,42 @@ def _check_field(
 ) -> tuple[list[_Breach], npt.NDArray[np.bool_]]:
     """The field's breaches, and the rows in which it is missing without breaking a rule."""
     indices, raw = distinct_values(batch, spec.name)
+    faults = _text_faults(raw)
     check = _kind_check(spec, source_format, as_of)
-    normalise = value_normaliser(spec.kind, source_format) if spec.name in REQUIRED_FIELDS else None
-    faults: list[str | None] = []
-    absent = []
-    for value in raw:
-        fault = _text_fault(value)
-        if fault is None and check is not None:
-            fault = check(fold_to_ascii(value.decode("utf-8")))
-        faults.append(fault)
-        absent.append(normalise is not None and fault is None and normalise(value.decode("utf-8")) is None)
-    return _breaches_of_values(spec.name, indices, faults), np.array([*absent, True])[indices]
+    if check is not None:
+        doubtful = (faults < 0) & ~_good_dates(raw, spec, source_format, as_of)
+        texts = raw.take(pa.array(np.flatnonzero(doubtful))).to_pylist()
+        faults[doubtful] = [_number(check(fold_to_ascii(text.decode("utf-8")))) for text in texts]
+    absent = np.zeros(len(raw), bool)
+    if spec.name in REQUIRED_FIELDS:
+        normal = normalise_values(raw, spec.kind, source_format)
+        absent = normal.is_null().to_numpy(zero_copy_only=False) & (faults < 0)
+    return _breaches_of_values(spec.name, indices, faults), np.append(absent, True)[indices]
+
+
+def _good_dates(
+    values: pa.Array, spec: FieldSpec, source_format: SourceFormat, as_of: dt.date | None
+) -> npt.NDArray[np.bool_]:
+    """Which values of a field of dates are usable ones in the usual characters; none of another field's."""
+    good = np.zeros(len(values), bool)
+    if spec.kind == "date":
+        plain = np.flatnonzero(printable_ascii(values))
+        dates = read_birth_dates(fold_printable(values.take(pa.array(plain))), source_format, as_of)
+        good[plain] = dates.usable
+    return good
+
+
+def _text_faults(values: pa.Array) -> npt.NDArray[np.int8]:
+    """Number in :data:`ROW_RULES` of the rule that each value breaks as a text, -1 for none."""
+    faults = np.full(len(values), _NO_FAULT, np.int8)
+    doubtful = ~(printable_ascii(values) & (byte_lengths(values) <= MAX_RAW_CHARS))
+    texts = values.take(pa.array(np.flatnonzero(doubtful))).to_pylist()
+    faults[doubtful] = [_number(_text_fault(text)) for text in texts]
+    return faults
+
+
+def _number(code: str | None) -> int:
+    return _NO_FAULT if code is None else _CODES.index(code)
 
 
 def _text_fault(value: bytes) -> str | None:
@@ -209,9 +251,13 @@ def _kind_check(spec: FieldSpec, source_format: SourceFormat, as_of: dt.date | N
     return None
 
 
-def _breaches_of_values(name: str, indices: npt.NDArray[np.intp], faults: list[str | None]) -> list[_Breach]:
-    found = np.array([*(fault or "" for fault in faults), ""])[indices]
-    return [_Breach(name, code, found == code) for code in ROW_RULES if np.any(found == code)]
+def _breaches_of_values(
+    name: str, indices: npt.NDArray[np.intp], faults: npt.NDArray[np.int8]
+) -> list[_Breach]:
+    if not np.any(faults >= 0):
+        return []
+    found = np.append(faults, np.int8(_NO_FAULT))[indices]
+    return [_Breach(name, code, found == k) for k, code in enumerate(_CODES) if np.any(found == k)]
 
 
 def _collect(

@@ -25,7 +25,16 @@ COUNTER_BYTES = 4
 ROWS_PER_CHUNK = 4096
 
 
-def harden(filters: Words, group: FilterGroup, key: bytes) -> Words:
+def hardening_table(group: FilterGroup, key: bytes) -> npt.NDArray[np.uint16] | None:
+    """What the default hardening derives from its key once for all records; None under the others."""
+    if group.hardening != "diffusion":
+        return None
+    return diffusion_table(key, group.bits, group.diffused_bits, group.terms)
+
+
+def harden(
+    filters: Words, group: FilterGroup, key: bytes, table: npt.NDArray[np.uint16] | None = None
+) -> Words:
     """A group's plain filters as the protocol sends them.
 
     Parameters
@@ -33,13 +42,16 @@ def harden(filters: Words, group: FilterGroup, key: bytes) -> Words:
     filters : ndarray of uint64, shape (n, group.bits / 64)
     key : bytes
         The filter's own hardening key; *none*, *xor_fold* and *rule_90* use none.
+    table : ndarray of uint16, optional
+        Of :func:`hardening_table`; derived here when it is not given.
 
     Returns
     -------
     ndarray of uint64, shape (n, group.sent_bits / 64)
     """
-    if group.hardening == "diffusion":
-        return diffuse(filters, diffusion_table(key, group.bits, group.diffused_bits, group.terms))
+    known = hardening_table(group, key) if table is None else table
+    if known is not None:
+        return diffuse(filters, known)
     if group.hardening == "fourier_signs":
         return fourier_signs(filters, key, group.diffused_bits, group.terms)
     if group.hardening == "blip":

@@ -1,42 +1,47 @@
-"""HMAC-SHA256 of many short messages at once, and numbering of equal codes. Zone: custodian.
+"""HMAC-SHA256 of many short messages at once. Zone: custodian.
 
-A night hashes about a dozen short messages per record. Through a Python-level HMAC that alone costs more than
+A night hashes dozens of short messages per record. Through a Python-level HMAC that alone costs more than
 everything else of the encoder together, so HMAC-SHA256 (RFC 2104, https://doi.org/10.17487/RFC2104; FIPS
-180-4, https://doi.org/10.6028/NIST.FIPS.180-4) is written out here as a kernel over a flat buffer of
-messages. The property tests hold it against the standard library's.
+180-4, https://doi.org/10.6028/NIST.FIPS.180-4) is written out here as kernels, several messages to the lanes of a
+vector (:mod:`linkage_core.custodian.sha256_lanes`). The property tests hold them against the standard library's.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
+from dataclasses import dataclass, field
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
+from linkage_core.custodian.sha256_lanes import INITIAL_STATE, LANES, clear_bytes, compress_lanes, move_bytes
 from linkage_core.errors import NightlinkError
 
 BLOCK_BYTES = 64
+_PADDING_BYTES = 9
+"""A byte 0x80 and the length in eight bytes, at least, end the last block."""
 
 
-def _fractional_bits(root: float) -> int:
-    return int((root - math.floor(root)) * 2**32)
+@dataclass(frozen=True)
+class HmacState:
+    """A key's two states of SHA-256, after the inner and the outer pad; ``repr`` shows neither.
+
+    Attributes
+    ----------
+    inner, outer : ndarray of uint32, shape (8 * LANES,)
+        The same state in every lane, as :func:`linkage_core.custodian.sha256_lanes.compress_lanes` wants it.
+    """
+
+    inner: npt.NDArray[np.uint32] = field(repr=False)
+    outer: npt.NDArray[np.uint32] = field(repr=False)
 
 
-def _first_primes(count: int) -> list[int]:
-    primes: list[int] = []
-    candidate = 2
-    while len(primes) < count:
-        if all(candidate % prime for prime in primes):
-            primes.append(candidate)
-        candidate += 1
-    return primes
-
-
-# FIPS 180-4, 4.2.2 and 5.3.3: the first 32 fractional bits of the cube and square roots of the first primes.
-_ROUND_CONSTANTS = np.array([_fractional_bits(p ** (1 / 3)) for p in _first_primes(64)], np.uint32)
-_INITIAL_STATE = np.array([_fractional_bits(p**0.5) for p in _first_primes(8)], np.uint32)
+def hmac_state(key: bytes) -> HmacState:
+    """The states from which every message under the key begins; a key of over 64 bytes is hashed first."""
+    block = (hashlib.sha256(key).digest() if len(key) > BLOCK_BYTES else key).ljust(BLOCK_BYTES, b"\0")
+    pads = np.frombuffer(block, np.uint8)
+    return HmacState(_absorb_pad(pads ^ np.uint8(0x36)), _absorb_pad(pads ^ np.uint8(0x5C)))
 
 
 def hmac_sha256_many(
@@ -64,13 +69,22 @@ def hmac_sha256_many(
         E-KERNEL-INPUT when the arrays' dtypes, shapes or offsets do not fit.
     """
     _check_messages(data, offsets)
-    block = (hashlib.sha256(key).digest() if len(key) > BLOCK_BYTES else key).ljust(BLOCK_BYTES, b"\0")
-    pads = np.frombuffer(block, np.uint8)
+    state = hmac_state(key)
     words = np.empty((len(offsets) - 1, 8), np.uint32)
-    _hmac_kernel(
-        pads ^ np.uint8(0x36), pads ^ np.uint8(0x5C), data, offsets, _ROUND_CONSTANTS, _INITIAL_STATE, words
-    )
-    return words.astype(">u4").view(np.uint8)
+    longest = int(np.diff(offsets).max(initial=0))
+    _hmac_kernel(state.inner, state.outer, data, offsets, message_buffer(longest), words)
+    return words.byteswap().view(np.uint8)
+
+
+def message_buffer(longest: int) -> npt.NDArray[np.uint8]:
+    """Room for a message of ``longest`` bytes and its padding in each lane: (LANES, a multiple of 64)."""
+    return np.zeros((LANES, -(-(longest + _PADDING_BYTES) // BLOCK_BYTES) * BLOCK_BYTES), np.uint8)
+
+
+def _absorb_pad(pad: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
+    state = np.repeat(INITIAL_STATE, LANES)
+    _compress_kernel(state, np.repeat(pad.view(">u4").astype(np.uint32), LANES))
+    return state
 
 
 def _check_messages(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> None:
@@ -93,84 +107,87 @@ def _check_messages(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64])
         )
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
-def _rotate(x, n):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    return np.uint32((x >> np.uint32(n)) | (x << np.uint32(32 - n)))
+@numba.njit(cache=True, nogil=True)
+def _compress_kernel(state, words):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    compress_lanes(state, words)
 
 
 @numba.njit(cache=True, nogil=True)
-def _compress(state, w, constants):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """One SHA-256 compression; ``w[:16]`` holds the block. FIPS 180-4, 6.2.2."""
-    for t in range(16, 64):
-        low, high = w[t - 15], w[t - 2]
-        s0 = _rotate(low, 7) ^ _rotate(low, 18) ^ (low >> np.uint32(3))
-        s1 = _rotate(high, 17) ^ _rotate(high, 19) ^ (high >> np.uint32(10))
-        w[t] = np.uint32(w[t - 16] + s0 + w[t - 7] + s1)
-    a, b, c, d = state[0], state[1], state[2], state[3]
-    e, f, g, h = state[4], state[5], state[6], state[7]
-    for t in range(64):
-        s1 = _rotate(e, 6) ^ _rotate(e, 11) ^ _rotate(e, 25)
-        t1 = np.uint32(h + s1 + ((e & f) ^ (~e & g)) + constants[t] + w[t])
-        s0 = _rotate(a, 2) ^ _rotate(a, 13) ^ _rotate(a, 22)
-        t2 = np.uint32(s0 + ((a & b) ^ (a & c) ^ (b & c)))
-        h, g, f, e, d, c, b, a = g, f, e, np.uint32(d + t1), c, b, a, np.uint32(t1 + t2)
-    state[0] = np.uint32(state[0] + a)
-    state[1] = np.uint32(state[1] + b)
-    state[2] = np.uint32(state[2] + c)
-    state[3] = np.uint32(state[3] + d)
-    state[4] = np.uint32(state[4] + e)
-    state[5] = np.uint32(state[5] + f)
-    state[6] = np.uint32(state[6] + g)
-    state[7] = np.uint32(state[7] + h)
+def digest_lanes(inner, outer, messages, lengths, state, words):  # type: ignore[no-untyped-def] # pragma: no cover
+    """HMAC of one message a lane into ``state``, word ``i`` of lane ``l`` at ``i * LANES + l``.
+
+    ``messages[l, :lengths[l]]`` is lane ``l``'s message; the bytes behind it are overwritten by the padding.
+    """
+    capacity, flat = messages.shape[1], messages.reshape(-1)
+    blocks = 0
+    for lane in range(LANES):
+        blocks = max(blocks, _pad_message(flat, lane * capacity, lengths[lane]))
+    state[:] = inner
+    # one place of call for the inner blocks and the outer one: the compression is long, and compiled in once
+    for block in range(blocks + 1):
+        if block < blocks:
+            _load_block(flat, capacity, block, words)
+        else:
+            words[: 8 * LANES] = state
+            words[8 * LANES : 9 * LANES] = np.uint32(0x80000000)
+            words[9 * LANES : 15 * LANES] = np.uint32(0)
+            words[15 * LANES :] = np.uint32((BLOCK_BYTES + 32) * 8)
+            state[:] = outer
+        later = 0 < block < blocks
+        before = state.copy() if later else state
+        compress_lanes(state, words)
+        if later:
+            _keep_ended(state, before, lengths, block)
 
 
 @numba.njit(cache=True, nogil=True)
-def _absorb(state, w, constants, data, start, stop, bytes_before):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Hash ``data[start:stop]`` and the padding into ``state``, which has absorbed ``bytes_before`` bytes."""
-    length = stop - start
-    blocks = (length + 8) // 64 + 1
-    for block in range(blocks):
-        for i in range(16):
-            word = np.uint32(0)
-            for j in range(4):
-                at = block * 64 + i * 4 + j
-                byte = np.uint32(0)
-                if at < length:
-                    byte = np.uint32(data[start + at])
-                elif at == length:
-                    byte = np.uint32(0x80)
-                word = np.uint32((word << np.uint32(8)) | byte)
-            w[i] = word
-        if block == blocks - 1:
-            w[15] = np.uint32((bytes_before + length) * 8)  # messages stay far below 2**29 bytes
-        _compress(state, w, constants)
+def _keep_ended(state, before, lengths, block):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Give a lane whose message ended before this block its state back."""
+    for lane in range(LANES):
+        if block > (lengths[lane] + 8) // BLOCK_BYTES:
+            for i in range(8):
+                state[i * LANES + lane] = before[i * LANES + lane]
 
 
 @numba.njit(cache=True, nogil=True)
-def _hmac_kernel(inner_pad, outer_pad, data, offsets, constants, initial, out):  # type: ignore[no-untyped-def] # pragma: no cover
-    w = np.empty(64, np.uint32)
-    inner, outer, state = initial.copy(), initial.copy(), initial.copy()
-    for i in range(16):
-        w[i] = _word_at(inner_pad, i)
-    _compress(inner, w, constants)
-    for i in range(16):
-        w[i] = _word_at(outer_pad, i)
-    _compress(outer, w, constants)
-    for k in range(len(offsets) - 1):
-        state[:] = inner
-        _absorb(state, w, constants, data, offsets[k], offsets[k + 1], 64)
-        w[:8] = state
-        w[8] = np.uint32(0x80000000)
-        w[9:15] = np.uint32(0)
-        w[15] = np.uint32((64 + 32) * 8)
-        state[:] = outer
-        _compress(state, w, constants)
-        out[k] = state
+def _pad_message(flat, start, length):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Write SHA-256's padding behind a message that follows the key's block; the number of its blocks."""
+    blocks = (length + 8) // BLOCK_BYTES + 1
+    stop = start + blocks * BLOCK_BYTES
+    clear_bytes(flat, start + length, stop - start - length)
+    flat[start + length] = 0x80
+    bits = (BLOCK_BYTES + length) * 8
+    for byte in range(4):  # messages stay far below 2**29 bytes
+        flat[stop - 1 - byte] = (bits >> (8 * byte)) & 0xFF
+    return blocks
 
 
 @numba.njit(cache=True, nogil=True)
-def _word_at(data, i):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    word = np.uint32(0)
-    for j in range(4):
-        word = np.uint32((word << np.uint32(8)) | np.uint32(data[4 * i + j]))
-    return word
+def _load_block(flat, capacity, block, words):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    for lane in range(LANES):
+        at = np.uint64(lane * capacity + block * BLOCK_BYTES)
+        for i in range(np.uint64(16)):
+            words[i * np.uint64(LANES) + np.uint64(lane)] = (
+                np.uint32(flat[at]) << np.uint32(24)
+                | np.uint32(flat[at + np.uint64(1)]) << np.uint32(16)
+                | np.uint32(flat[at + np.uint64(2)]) << np.uint32(8)
+                | np.uint32(flat[at + np.uint64(3)])
+            )
+            at += np.uint64(4)
+
+
+@numba.njit(cache=True, nogil=True)
+def _hmac_kernel(inner, outer, data, offsets, messages, out):  # type: ignore[no-untyped-def] # pragma: no cover
+    lengths = np.zeros(LANES, np.int64)
+    state, words = np.empty(8 * LANES, np.uint32), np.empty(16 * LANES, np.uint32)
+    count, capacity, flat = len(offsets) - 1, messages.shape[1], messages.reshape(-1)
+    for first in range(0, count, LANES):
+        used = min(LANES, count - first)
+        for lane in range(used):
+            start, stop = offsets[first + lane], offsets[first + lane + 1]
+            lengths[lane] = stop - start
+            move_bytes(flat, lane * capacity, data, start, stop - start)
+        digest_lanes(inner, outer, messages, lengths, state, words)
+        for lane in range(used):
+            for i in range(8):
+                out[first + lane, i] = state[i * LANES + lane]

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from linkage_core.custodian.column_normalisers import normalise_values
 from linkage_core.custodian.source_format import SourceFormat
-from linkage_core.custodian.text_columns import SOURCE_ID, distinct_values, map_distinct
-from linkage_core.custodian.value_normalisers import Normaliser, value_normaliser
-from linkage_core.protocol.linkage_protocol import LinkageProtocol
+from linkage_core.custodian.text_columns import SOURCE_ID, are_blank, as_text, distinct_values
+from linkage_core.protocol.linkage_protocol import FieldSpec, LinkageProtocol
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,7 @@ def normalise_batch(
     NightlinkError
         E-SRC-SCHEMA when a column holds neither text nor bytes.
     """
-    columns = {
-        spec.name: _normalise_column(batch, spec.name, value_normaliser(spec.kind, source_format, as_of))
-        for spec in protocol.fields
-    }
+    columns = {spec.name: _normalise_column(batch, spec, source_format, as_of) for spec in protocol.fields}
     arrays = {SOURCE_ID: _source_ids(batch)} | {name: column.values for name, column in columns.items()}
     return NormalisedBatch(
         pa.RecordBatch.from_pydict(arrays),
@@ -85,27 +83,26 @@ def normalise_batch(
     )
 
 
-def _normalise_column(batch: pa.RecordBatch, name: str, normaliser: Normaliser) -> _NormalisedColumn:
-    indices, raw = distinct_values(batch, name)
-    normal = map_distinct(raw, normaliser)
-    blank = [not value.strip() for value in raw]
-    is_changed = [
-        value is not None and value.encode() != before for value, before in zip(normal, raw, strict=True)
-    ]
-    is_missing = [value is None for value in normal]
-    is_emptied = [gone and not empty for gone, empty in zip(is_missing, blank, strict=True)]
+def _normalise_column(
+    batch: pa.RecordBatch, spec: FieldSpec, source_format: SourceFormat, as_of: dt.date | None
+) -> _NormalisedColumn:
+    indices, raw = distinct_values(batch, spec.name)
+    normal = normalise_values(raw, spec.kind, source_format, as_of)
+    is_missing = normal.is_null().to_numpy(zero_copy_only=False)
+    same = pc.equal(normal.cast(pa.large_binary()), raw).fill_null(True)
     rows_of_value = np.bincount(indices[indices >= 0], minlength=len(raw))
     nulls = int(np.count_nonzero(indices < 0))
     return _NormalisedColumn(
-        values=pa.array(normal, pa.utf8()).take(pa.array(indices, mask=indices < 0)),
-        changed=int(rows_of_value[is_changed].sum()),
+        values=normal.take(pa.array(indices, mask=indices < 0)),
+        changed=int(rows_of_value[~same.to_numpy(zero_copy_only=False)].sum()),
         missing=nulls + int(rows_of_value[is_missing].sum()),
-        emptied=int(rows_of_value[is_emptied].sum()),
+        emptied=int(rows_of_value[is_missing & ~are_blank(raw)].sum()),
     )
 
 
 def _source_ids(batch: pa.RecordBatch) -> pa.Array:
     """The ids as text; bytes that are no text read as U+FFFD, as the field rules refuse their rows."""
+    if SOURCE_ID in batch.schema.names and pa.types.is_string(batch.column(SOURCE_ID).type):
+        return as_text(batch.column(SOURCE_ID))
     indices, raw = distinct_values(batch, SOURCE_ID)
-    ids = pa.array(map_distinct(raw, str), pa.utf8())
-    return ids.take(pa.array(indices, mask=indices < 0))
+    return as_text(raw).take(pa.array(indices, mask=indices < 0))

@@ -20,54 +20,94 @@ MIN_BAND_RECORDS = 10
 
 
 @dataclass(frozen=True)
-class RarityBands:
-    """Bands of one field.
+class CountBands:
+    """Bands of the values of one field, by how many records hold a value.
+
+    All sums behind it are of whole numbers below 2^53, so they are exact and know no order.
 
     Attributes
     ----------
-    band_of_row : ndarray of uint8, shape (n,)
-        0 for a missing value, else 1 + band; band 0 holds the commonest values.
+    band_of_count : ndarray of uint8, shape (counts,)
+        1 + band; band 0 holds the commonest values.
     agreement : tuple of float
         For each band, the chance that a random other record holds the value of a record in that band:
         ``sum p^2 / sum p`` over the band's values, p their shares. The field's own where a band is empty.
     """
+
+    band_of_count: npt.NDArray[np.uint8] = field(repr=False)
+    agreement: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class RarityBands:
+    """Bands of one field: of every row (0 for a missing value, else 1 + band), and their agreement."""
 
     band_of_row: npt.NDArray[np.uint8] = field(repr=False)
     agreement: tuple[float, ...]
 
 
 def rarity_bands(column: FieldColumn, edges: Sequence[float]) -> RarityBands:
-    """Band of every row's value.
-
-    The band is the number of ``edges`` that ``log2(u / p)`` reaches, with p the value's share of the records
-    that have one, and u the field's mean share (the chance that two random records agree).
-    """
+    """Band of every row's value, by :func:`count_bands` over the column's own values."""
     rows = column.value_of_row
-    counts = np.bincount(rows[rows >= 0], minlength=len(column.values)).astype(np.float64)
-    shares = counts / max(counts.sum(), 1.0)
-    mean_share = float((shares**2).sum())
+    counts = np.bincount(rows[rows >= 0], minlength=len(column.values)).astype(np.int64)
+    distinct, count_of_value = np.unique(counts, return_inverse=True)
+    bands = count_bands(distinct, np.bincount(count_of_value, minlength=len(distinct)), edges)
+    of_value = bands.band_of_count[count_of_value] if len(counts) else np.zeros(0, np.uint8)
+    return RarityBands(np.append(of_value, np.uint8(0))[rows], bands.agreement)
+
+
+def count_bands(
+    counts: npt.NDArray[np.int64], values: npt.NDArray[np.int64], edges: Sequence[float]
+) -> CountBands:
+    """Bands by how rare a value is.
+
+    A value's rarity is ``log2(u / p)`` in bits, with p the value's share of the records that have one, and u the
+    field's mean share (the chance that two random records agree).
+
+    Parameters
+    ----------
+    counts : ndarray of int64, shape (counts,)
+        Distinct numbers of records that hold one value.
+    values : ndarray of int64, shape (counts,)
+        How many values have each.
+    edges : sequence of float
+        Ascending, in bits.
+    """
+    held = counts.astype(np.float64)
+    records = held * values  # a band's records, and below its pairs, are whole numbers
+    total = float(records.sum())
+    mean_share = float((records * held).sum()) / total**2 if total else 0.0
+    shares = held / max(total, 1.0)
     rarity = np.log2(mean_share / np.maximum(shares, np.finfo(np.float64).tiny)) if mean_share else shares
     band = np.searchsorted(np.asarray(edges, np.float64), rarity, side="right")
-    band = _merge_small(band, counts, len(edges) + 1)
-    band_of_row = np.append(band + 1, 0)[rows].astype(np.uint8)
-    return RarityBands(band_of_row, _band_agreement(band, shares, mean_share, len(edges) + 1))
+    band = _merge_small(band, records, len(edges) + 1)
+    agreement = _band_agreement(band, records, records * held, mean_share, total, len(edges) + 1)
+    return CountBands((band + 1).astype(np.uint8), agreement)
 
 
 def _merge_small(
-    band: npt.NDArray[np.intp], counts: npt.NDArray[np.float64], bands: int
+    band: npt.NDArray[np.intp], records: npt.NDArray[np.float64], bands: int
 ) -> npt.NDArray[np.intp]:
     """Move bands of too few records inwards, from either end."""
     middle = bands // 2
     inwards = [(b, b + 1) for b in range(middle)] + [(b, b - 1) for b in range(bands - 1, middle, -1)]
     for outer, inner in inwards:
-        if counts[band == outer].sum() < MIN_BAND_RECORDS:
+        if records[band == outer].sum() < MIN_BAND_RECORDS:
             band = np.where(band == outer, inner, band)
     return band
 
 
 def _band_agreement(
-    band: npt.NDArray[np.intp], shares: npt.NDArray[np.float64], mean_share: float, bands: int
+    band: npt.NDArray[np.intp],
+    records: npt.NDArray[np.float64],
+    pairs: npt.NDArray[np.float64],
+    mean_share: float,
+    total: float,
+    bands: int,
 ) -> tuple[float, ...]:
-    share = np.bincount(band, shares, bands)
-    agreement = np.bincount(band, shares**2, bands)
-    return tuple(float(a / s) if s > 0 else mean_share for a, s in zip(agreement, share, strict=True))
+    records_of_band = np.bincount(band, records, bands)
+    pairs_of_band = np.bincount(band, pairs, bands)
+    return tuple(
+        float(p / (r * total)) if r > 0 else mean_share
+        for p, r in zip(pairs_of_band, records_of_band, strict=True)
+    )

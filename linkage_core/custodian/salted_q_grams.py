@@ -13,7 +13,7 @@ from hashlib import sha256
 import numpy as np
 import numpy.typing as npt
 
-from linkage_core.custodian.blocking_keys import CodedColumn
+from linkage_core.custodian.code_book import CodedColumn
 from linkage_core.custodian.q_grams import ValueQGrams, number_codes
 
 SALT_SHIFT = np.uint64(40)

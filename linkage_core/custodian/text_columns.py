@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
+import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -12,7 +12,6 @@ import pyarrow as pa
 from linkage_core.errors import NightlinkError
 
 SOURCE_ID = "source_id"
-T = TypeVar("T")
 
 
 def raw_batch(columns: Mapping[str, Sequence[str | bytes | None]]) -> pa.RecordBatch:
@@ -31,22 +30,26 @@ def _binary_array(values: Sequence[str | bytes | None]) -> pa.Array:
     return pa.array(as_bytes, pa.binary())
 
 
-def distinct_values(batch: pa.RecordBatch, name: str) -> tuple[npt.NDArray[np.intp], list[bytes]]:
+def distinct_values(batch: pa.RecordBatch, name: str) -> tuple[npt.NDArray[np.intp], pa.Array]:
     """The column's distinct values as bytes, and for each row the index of its value, -1 for null.
 
     A column that the batch lacks is a column of nulls.
+
+    Returns
+    -------
+    indices : ndarray of intp, shape (n,)
+    values : pyarrow large_binary array
+        In order of first occurrence.
 
     Raises
     ------
     NightlinkError
         E-SRC-SCHEMA when the column holds neither text nor bytes.
     """
-    if name not in batch.schema.names:
-        return np.full(batch.num_rows, -1, np.intp), []
+    if name not in batch.schema.names or pa.types.is_null(batch.column(name).type):
+        return np.full(batch.num_rows, -1, np.intp), pa.array([], pa.large_binary())
     column = batch.column(name)
     kind = column.type
-    if pa.types.is_null(kind):
-        return np.full(batch.num_rows, -1, np.intp), []
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or is_binary(kind)):
         raise NightlinkError(
             "E-SRC-SCHEMA",
@@ -56,7 +59,7 @@ def distinct_values(batch: pa.RecordBatch, name: str) -> tuple[npt.NDArray[np.in
         )
     encoded = column.cast(pa.large_binary()).dictionary_encode()
     indices = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return indices.astype(np.intp), encoded.dictionary.to_pylist()
+    return indices.astype(np.intp), encoded.dictionary
 
 
 def is_binary(kind: pa.DataType) -> bool:
@@ -64,9 +67,39 @@ def is_binary(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def map_distinct(values: list[bytes], function: Callable[[str], T]) -> list[T]:
-    """The function of each value's text; invalid bytes read as U+FFFD, which folding drops."""
-    return [function(value.decode("utf-8", "replace")) for value in values]
+def as_text(values: pa.Array) -> pa.Array:
+    """Texts or bytes as utf8, null stays null; what is no UTF-8 in them reads as U+FFFD."""
+    texts = values.cast(pa.utf8(), safe=False)
+    try:
+        texts.validate(full=True)
+    except pa.ArrowInvalid:
+        raw = values.cast(pa.large_binary()).to_pylist()
+        return pa.array(
+            [None if value is None else value.decode("utf-8", "replace") for value in raw], pa.utf8()
+        )
+    return texts
+
+
+def readable(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with every column as utf8 that can be read, as :func:`as_text` makes it."""
+    return pa.RecordBatch.from_arrays([as_text(c) for c in batch.columns], names=batch.schema.names)
+
+
+def are_blank(values: pa.Array) -> npt.NDArray[np.bool_]:
+    """Which values are empty or of ASCII white space alone; bool, shape (n,)."""
+    data, offsets = text_buffers(values)
+    out = np.empty(len(values), np.bool_)
+    _blank_kernel(data, offsets, out)
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _blank_kernel(data, offsets, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    for k in range(len(out)):
+        blank = True
+        for i in range(offsets[k], offsets[k + 1]):
+            blank &= data[i] == 0x20 or 0x09 <= data[i] <= 0x0D
+        out[k] = blank
 
 
 def text_buffers(values: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:

@@ -13,8 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from linkage_core.custodian.blocking_keys import coding_functions
 from linkage_core.custodian.encode_records import RecordEncoder
 from linkage_core.custodian.field_columns import field_columns
+from linkage_core.custodian.nickname_table import load_formal_names
 from linkage_core.custodian.record_pseudonyms import record_pseudonyms
 from linkage_core.custodian.text_columns import SOURCE_ID
 from linkage_core.custodian.tokens import encode_tokens
@@ -135,7 +137,8 @@ def _plain_tokens(
     linkage_key: bytes,
     definitions: Sequence[TokenDefinition],
 ) -> tuple[TokenColumn, ...]:
-    columns = field_columns(records, evidence_of(protocol).fields)
+    functions = coding_functions(load_formal_names(protocol.nickname_table))
+    columns = field_columns(records, evidence_of(protocol).fields, functions)
     halves = [
         encode_tokens(
             columns, definitions, _definition_keys(linkage_key, protocol, definitions, half), len(records)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from linkage_core.custodian.blocking_keys import keyed_values
+from linkage_core.custodian.code_book import code_book, keyed_values
 from linkage_core.custodian.field_columns import FieldColumns, code_part
 from linkage_core.protocol.evidence_spec import TokenDefinition
 
@@ -19,7 +19,7 @@ from linkage_core.protocol.evidence_spec import TokenDefinition
 def encode_tokens(
     columns: FieldColumns, definitions: Sequence[TokenDefinition], keys: Mapping[str, bytes], rows: int
 ) -> npt.NDArray[np.uint64]:
-    """Every definition's tokens: :func:`linkage_core.custodian.blocking_keys.keyed_values` of its parts.
+    """Every definition's tokens: :func:`linkage_core.custodian.code_book.keyed_values` of its parts.
 
     Parameters
     ----------
@@ -32,9 +32,10 @@ def encode_tokens(
     -------
     ndarray of uint64, shape (rows, definitions)
     """
-    parts = {part for definition in definitions for part in definition.parts}
-    coded = {part: code_part(columns, part, rows) for part in sorted(parts)}
-    tokens = np.zeros((rows, len(definitions)), np.uint64)
+    parts = sorted({part for definition in definitions for part in definition.parts})
+    book = code_book([code_part(columns, part, rows) for part in parts], rows)
+    place = {part: index for index, part in enumerate(parts)}
+    tokens = np.empty((rows, len(definitions)), np.uint64)
     for t, definition in enumerate(definitions):
-        tokens[:, t] = keyed_values(keys[definition.name], [coded[p] for p in definition.parts], rows)
+        keyed_values(keys[definition.name], book, [place[part] for part in definition.parts], tokens[:, t])
     return tokens

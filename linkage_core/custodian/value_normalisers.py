@@ -39,14 +39,14 @@ _TITLES = frozenset(
 _GENERATIONS = frozenset(
     {"jr", "jnr", "junior", "sr", "snr", "senior", "ii", "iii", "iv", "2nd", "3rd", "4th"}
 )
-_PLACEHOLDER_NAMES = MISSING_WORDS | words(
+PLACEHOLDER_NAMES = MISSING_WORDS | words(
     """
     test testing testpatient dummy example anonymous anon noname nofirstname nolastname nofamilyname
     nosurname nomiddlename nmn nmi fnu lnu nfn nln infant newborn unborn donotuse duplicate zztest asdf
     qwerty
     """
 )
-_NEWBORN = re.compile(r"(?:newborn|infant)?(?:baby|bb|bg)?(?:boy|girl|male|female)[1-4]?|(?:twin|baby)[1-4]?")
+NEWBORN = re.compile(r"(?:newborn|infant)?(?:baby|bb|bg)?(?:boy|girl|male|female)[1-4]?|(?:twin|baby)[1-4]?")
 _ONE_CHARACTER = re.compile(r"(.)\1{2,}|x{2,}")
 
 _STREET_WORD_PAIRS = words(
@@ -59,23 +59,23 @@ _STREET_WORD_PAIRS = words(
     southwest:sw apartment:apt apartments:apt suite:ste floor:fl building:bldg room:rm
     """
 )
-_STREET_WORDS: Mapping[str, str] = dict(pair.split(":") for pair in _STREET_WORD_PAIRS)
+STREET_WORDS: Mapping[str, str] = dict(pair.split(":") for pair in _STREET_WORD_PAIRS)
 """Words of addresses and cities in their short form (USPS Publication 28, appendix C, where it has one)."""
 
-_PLACEHOLDER_TEXTS = MISSING_WORDS | words(
+PLACEHOLDER_TEXTS = MISSING_WORDS | words(
     """
     homeless nofixedabode nfa noaddress nofixedaddress generaldelivery addressunknown unknownaddress
     sameasabove
     """
 )
-_EMPTY_TEXTS = _PLACEHOLDER_TEXTS | {""}
-_PLACEHOLDER_POSTCODES = MISSING_WORDS | {"0" * n for n in range(1, 13)} | {"9" * n for n in range(4, 13)}
-_PLACEHOLDER_MAILBOXES = MISSING_WORDS | words(
+_EMPTY_TEXTS = PLACEHOLDER_TEXTS | {""}
+PLACEHOLDER_POSTCODES = MISSING_WORDS | {"0" * n for n in range(1, 13)} | {"9" * n for n in range(4, 13)}
+PLACEHOLDER_MAILBOXES = MISSING_WORDS | words(
     """
     noemail nomail noreply donotreply no na test example nobody
     """
 )
-_PLACEHOLDER_NUMBERS = frozenset({"1234567890", "0123456789", "123456789"})
+PLACEHOLDER_NUMBERS = frozenset({"1234567890", "0123456789", "123456789"})
 
 _PO_BOX = re.compile(r"\b(?:p o|post office) box\b")
 _BRACKETS = re.compile(r"\([^)]*\)")
@@ -143,7 +143,7 @@ def _name_words(folded: str) -> list[str]:
 
 
 def _is_placeholder_name(name: str) -> bool:
-    return bool(name in _PLACEHOLDER_NAMES or _NEWBORN.fullmatch(name) or _ONE_CHARACTER.fullmatch(name))
+    return bool(name in PLACEHOLDER_NAMES or NEWBORN.fullmatch(name) or _ONE_CHARACTER.fullmatch(name))
 
 
 def normalise_text(folded: str) -> str | None:
@@ -154,11 +154,11 @@ def normalise_text(folded: str) -> str | None:
     if stands_for_missing(folded):
         return None
     whole = [word[:MAX_TOKEN_CHARS] for word in split_words(folded) if word != "and"]
-    short = " ".join(_STREET_WORDS.get(word, word) for word in whole)
+    short = " ".join(STREET_WORDS.get(word, word) for word in whole)
     text = _PO_BOX.sub("po box", short)
     if len(text) > MAX_TEXT_CHARS:
         text = text[: MAX_TEXT_CHARS + 1].rpartition(" ")[0]
-    placeholder = squash(folded) in _PLACEHOLDER_TEXTS or text.replace(" ", "") in _EMPTY_TEXTS
+    placeholder = squash(folded) in PLACEHOLDER_TEXTS or text.replace(" ", "") in _EMPTY_TEXTS
     return None if placeholder else text
 
 
@@ -167,7 +167,7 @@ def normalise_postcode(folded: str) -> str | None:
     code = squash(folded)[:MAX_POSTCODE_CHARS]
     if len(code) == 9 and code.isdigit():
         code = code[:5]
-    return None if not code or code in _PLACEHOLDER_POSTCODES or stands_for_missing(folded) else code
+    return None if not code or code in PLACEHOLDER_POSTCODES or stands_for_missing(folded) else code
 
 
 def normalise_phone(folded: str, region: str | None) -> str | None:
@@ -202,7 +202,7 @@ def _format_possible(text: str, region: str | None) -> str | None:
 
 def _is_placeholder_number(number: str) -> bool:
     last = number[-7:]
-    return len(set(last)) == 1 or number.endswith(tuple(_PLACEHOLDER_NUMBERS))
+    return len(set(last)) == 1 or number.endswith(tuple(PLACEHOLDER_NUMBERS))
 
 
 def normalise_email(folded: str) -> str | None:
@@ -212,4 +212,4 @@ def normalise_email(folded: str) -> str | None:
         return None
     mailbox, _, domain = address.partition("@")
     mailbox = mailbox[: mailbox.find("+", 1)] if "+" in mailbox[1:] else mailbox
-    return None if squash(mailbox) in _PLACEHOLDER_MAILBOXES or not squash(mailbox) else f"{mailbox}@{domain}"
+    return None if squash(mailbox) in PLACEHOLDER_MAILBOXES or not squash(mailbox) else f"{mailbox}@{domain}"

@@ -68,7 +68,8 @@ def write_part(records: EncodedRecords, protocol: LinkageProtocol) -> bytes:
         store_schema=False,
         row_group_size=MAX_PART_ROWS,
     )
-    return bytes(sink.getvalue().to_pybytes())
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
 
 
 def read_part(data: bytes, protocol: LinkageProtocol, expected_rows: int) -> EncodedRecords:
@@ -131,8 +132,8 @@ def _columns_of(records: EncodedRecords) -> list[pa.Array]:
 
 
 def _fixed_size_binary(array: npt.NDArray[np.generic], rows: int) -> pa.Array:
-    content = array.tobytes()
-    width = len(content) // rows if rows else array.itemsize * math.prod(array.shape[1:])
+    width = array.itemsize * math.prod(array.shape[1:])
+    content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)  # a view: parts are large
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), rows, [None, pa.py_buffer(content)])
 
 

@@ -12,10 +12,12 @@ So a renamed, retyped, removed or added column ends the night with its name, and
 from __future__ import annotations
 
 import itertools
+import queue
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -24,11 +26,20 @@ import pyarrow as pa
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from linkage_core.custodian.binary_rows import read_binary_rows
 from linkage_core.errors import NightlinkError
-from sql.engine import coded_database_errors, driver_connection, make_engine, retry_transient
+from sql.engine import (
+    DeadlineConnection,
+    coded_database_errors,
+    driver_connection,
+    make_engine,
+    retry_transient,
+)
 from sql.statements import load_statements, read_sql
 
 DEFAULT_RETRY_WINDOW_S = 30.0
+_PIECES_AHEAD = 2
+_POLL_S = 0.2
 _TEXT_TYPE_NUMBERS = frozenset({25, 1042, 1043})  # text, char(n), varchar(n) in pg_type
 _DECLARATION = re.compile(r"^--\s*(reads|may have)\s+([\w.]+):(.*)$", re.MULTILINE)
 _RETURNS = re.compile(r"^--\s*returns:(.*)$", re.MULTILINE)
@@ -92,7 +103,10 @@ def stream_rows(
     columns: Sequence[str] | None = None,
     optional: Sequence[str] = (),
 ) -> Iterator[pa.RecordBatch]:
-    """Run an extract statement through a server-side cursor and yield its rows in batches.
+    """Run an extract statement through COPY and yield its rows in batches.
+
+    The server runs ahead by two batches, in a thread of its own. One stream at a time may be read from a
+    snapshot, and one that is left before its end takes the snapshot's connection with it.
 
     Parameters
     ----------
@@ -125,21 +139,11 @@ def stream_rows(
             "E-INPUT", found="a batch of no rows", expected="1 or more", remedy="Correct batch_rows."
         )
     _coded(lambda: _check_tables(snapshot, statement_text), "reading the source's columns")
-    cursor = _coded(lambda: _open_cursor(snapshot, statement_text), "starting to read")
-    try:
-        rows = _coded(lambda: cursor.fetchmany(batch_rows), "reading the first rows")
-        names = _check_result(cursor.description, statement_text, columns, optional)
-        wanted = [name for name in (columns or names) if name in names]
-        places = [names.index(name) for name in wanted]
-        while True:
-            yield _record_batch(rows, wanted, places)
-            full, rows = len(rows) == batch_rows, []
-            if full:
-                rows = _coded(lambda: cursor.fetchmany(batch_rows), "reading rows")
-            if not rows:
-                return
-    finally:
-        _close_quietly(cursor)
+    description = _coded(lambda: _describe(snapshot, statement_text), "starting to read")
+    names = _check_result(description, statement_text, columns, optional)
+    wanted = [names.index(name) for name in (columns or names) if name in names]
+    with _copied(snapshot, statement_text, batch_rows) as pieces:
+        yield from read_binary_rows(pieces, names, wanted, batch_rows)
 
 
 def read_extract(custodian: str, name: str) -> str:
@@ -162,7 +166,6 @@ def _open_transaction(url: str, deadline: float) -> tuple[Connection, datetime]:
     connection = engine.connect()
     try:
         connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        connection.execute(text(statements["plan_for_all_rows"]))
         taken_at = connection.execute(text(statements["take_snapshot"])).scalar_one()
     except DBAPIError:
         connection.invalidate()
@@ -171,19 +174,94 @@ def _open_transaction(url: str, deadline: float) -> tuple[Connection, datetime]:
     return connection, taken_at
 
 
-def _open_cursor(snapshot: SourceSnapshot, statement_text: str) -> Any:
+def _describe(snapshot: SourceSnapshot, statement_text: str) -> Any:
+    """The columns of the statement's result; no row is fetched."""
     name = f"nightlink_extract_{next(snapshot._numbers)}"
-    cursor = driver_connection(snapshot._connection).cursor(name=name)
-    cursor.execute(statement_text.strip().rstrip(";"))  # no parameters: a % in the statement stays one
-    return cursor
+    with driver_connection(snapshot._connection).cursor(name=name) as cursor:
+        cursor.execute(_one_statement(statement_text))  # no parameters: a % in the statement stays one
+        cursor.fetchmany(0)
+        return cursor.description
 
 
-def _close_quietly(cursor: Any) -> None:
-    # After a failure the transaction is broken and closing says so once more; the first error matters.
+def _one_statement(statement_text: str) -> str:
+    return statement_text.strip().rstrip(";")
+
+
+class _LeftEarlyError(Exception):
+    """Nobody reads the rows any more."""
+
+
+@dataclass
+class _CopySink:
+    """Where the driver writes rows: gathered into pieces of about a batch, of which few wait to be read."""
+
+    rows_a_piece: int
+    pieces: queue.Queue[bytes | NightlinkError | None]
+    left: threading.Event
+    _rows: list[bytes] = field(default_factory=list)
+
+    def write(self, row: bytes) -> None:
+        self._rows.append(row)
+        if len(self._rows) >= self.rows_a_piece:
+            self.pass_on()
+
+    def pass_on(self) -> None:
+        piece, self._rows = b"".join(self._rows), []
+        self.put(piece)
+
+    def put(self, piece: bytes | NightlinkError | None) -> None:
+        while True:
+            if self.left.is_set():
+                raise _LeftEarlyError
+            with suppress(queue.Full):
+                self.pieces.put(piece, timeout=_POLL_S)
+                return
+
+
+@contextmanager
+def _copied(snapshot: SourceSnapshot, statement_text: str, rows_a_piece: int) -> Iterator[Iterator[bytes]]:
+    """The statement's rows in the binary format of COPY, in pieces, read ahead by a thread."""
+    sink = _CopySink(rows_a_piece, queue.Queue(maxsize=_PIECES_AHEAD), threading.Event())
+    connection = driver_connection(snapshot._connection)
+    thread = threading.Thread(
+        target=_copy_into, args=(connection, statement_text, sink), name="nightlink extract", daemon=True
+    )
+    thread.start()
     try:
-        _coded(cursor.close, "closing a cursor")
-    except NightlinkError:
+        yield _pieces_of(sink)
+    finally:
+        sink.left.set()
+        thread.join(_POLL_S)
+        if thread.is_alive():
+            connection.arm(
+                0.0
+            )  # in the middle of a COPY nothing but the end of the connection stops the server
+            thread.join()
+
+
+def _pieces_of(sink: _CopySink) -> Iterator[bytes]:
+    while (piece := sink.pieces.get()) is not None:
+        if isinstance(piece, NightlinkError):
+            raise piece
+        yield piece
+
+
+def _copy_into(connection: DeadlineConnection, statement_text: str, sink: _CopySink) -> None:
+    def copy() -> None:
+        with connection.cursor() as cursor:
+            copied = load_statements("sql.custodian", "source.sql")["copy_rows"]
+            cursor.copy_expert(copied.replace(":statement", _one_statement(statement_text)), sink)
+        sink.pass_on()
+
+    end: NightlinkError | None = None
+    try:
+        _coded(copy, "reading rows")
+    except NightlinkError as error:
+        end = error
+    except _LeftEarlyError:
         return
+    with suppress(_LeftEarlyError):
+        sink.put(end)
 
 
 def _coded(call: Callable[[], _Result], doing: str) -> _Result:
@@ -272,11 +350,3 @@ def _listed(differences: list[str]) -> str:
     shown = ", ".join(differences[:_MOST_NAMES_SHOWN])
     more = len(differences) - _MOST_NAMES_SHOWN
     return f"{shown} and {more} more" if more > 0 else shown
-
-
-def _record_batch(rows: list[tuple[str | None, ...]], names: list[str], places: list[int]) -> pa.RecordBatch:
-    columns = list(zip(*rows, strict=True)) if rows else [()] * (max(places, default=0) + 1)
-    arrays = [pa.array(columns[place], pa.string()) for place in places]
-    return pa.RecordBatch.from_arrays(
-        arrays, schema=pa.schema([pa.field(name, pa.string(), nullable=True) for name in names])
-    )

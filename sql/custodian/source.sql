@@ -4,9 +4,11 @@
 -- A REPEATABLE READ transaction fixes its snapshot with its first statement: this one.
 SELECT transaction_timestamp() AS taken_at
 
--- name: plan_for_all_rows
--- By default the planner expects that a tenth of a cursor's rows will be fetched; all of them will.
-SET LOCAL cursor_tuple_fraction = 1
+-- name: copy_rows
+-- The statement's text is put in by the caller: COPY takes no parameters. It may end in a comment of a line.
+COPY (
+:statement
+) TO STDOUT WITH (FORMAT binary)
 
 -- name: table_columns
 -- From the catalogue, since information_schema hides what the role may not read. No row: no such table.

@@ -156,7 +156,8 @@ class CsvSource:
 def _open_text(path: Path, encoding: str) -> IO[str]:
     try:
         name = codecs.lookup(encoding).name
-    except LookupError:
+        "".encode(name)  # base64 and its like are codecs too, and none of text
+    except (LookupError, UnicodeError):
         raise unreadable_source(
             path, "an unknown encoding declared", "Declare utf-8, cp1252, utf-16 or another name of Python's."
         ) from None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
 
 from linkage_core.audit.signatures import public_key_hex
+from linkage_core.custodian.field_group_filters import FilterFill
 from linkage_core.custodian.key_derivation import derive_custodian_keys
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.delivery_manifest import (
@@ -17,11 +18,11 @@ from linkage_core.protocol.delivery_manifest import (
     open_manifest,
     seal_manifest,
 )
-from linkage_core.protocol.encoded_records import EncodedRecords, take_records
 from linkage_core.protocol.linkage_protocol import protocol_fingerprint
 from linkage_core.protocol.sealed_parts import SealHeader, seal_part
 from linkage_core.protocol.wire_format import write_part
-from tasks.custodian.encode import EncodedDelivery
+from tasks.custodian.encode import EncodedDelivery, aggregates_of
+from tasks.custodian.part_threads import in_order, usable_threads
 from tasks.custodian.settings import CustodianSite
 from tasks.protocol.code_version import code_version
 from tasks.protocol.exchange import (
@@ -36,9 +37,6 @@ from tasks.protocol.exchange import (
     write_file,
 )
 from tasks.protocol.stages import announce, stage
-
-PART_ROWS = 100_000
-"""Records a Parquet part: small enough to be read whole within any sensible memory limit."""
 
 
 @stage("look for an earlier delivery")
@@ -84,11 +82,13 @@ def deliver_encodings(encoded: EncodedDelivery, night: date, site: CustodianSite
     remove_unfinished(site.settings.exchange, site.name, night.isoformat())
     sequence = _take_sequence(site)
     folder = open_delivery(site.settings.exchange, site.name, night.isoformat(), sequence)
-    parts = tuple(_write_parts(encoded.records, folder, site))
-    manifest = _describe(encoded, parts, night, sequence, site)
+    written = list(
+        in_order(lambda n: _write_part(n, encoded, folder, site), range(len(encoded.parts)), usable_threads())
+    )
+    manifest = _describe(encoded, written, night, sequence, site)
     write_file(folder, MANIFEST_NAME, seal_manifest(manifest, site.signing_key))
     signer = public_key_hex(site.signing_key)[:16]
-    announce(f"records delivered: {len(encoded.records)}, sequence {sequence}, signer {signer}")
+    announce(f"records delivered: {encoded.rows}, sequence {sequence}, signer {signer}")
 
 
 def _take_sequence(site: CustodianSite) -> int:
@@ -102,10 +102,19 @@ def _take_sequence(site: CustodianSite) -> int:
     return sequence
 
 
-def _write_parts(records: EncodedRecords, folder: DeliveryFolder, site: CustodianSite) -> Iterator[PartEntry]:
-    for number, first in enumerate(range(0, len(records), PART_ROWS)):
-        part = take_records(records, slice(first, first + PART_ROWS))
-        yield write_sealed_part(number, len(part), write_part(part, site.protocol), folder, site)
+@dataclass(frozen=True)
+class _WrittenPart:
+    entry: PartEntry
+    fills: tuple[FilterFill, ...]
+
+
+def _write_part(
+    number: int, encoded: EncodedDelivery, folder: DeliveryFolder, site: CustodianSite
+) -> _WrittenPart:
+    """Encode one part, seal it and write it; several of them go on at the same time."""
+    part = encoded.parts[number]()
+    data = write_part(part.records, site.protocol)
+    return _WrittenPart(write_sealed_part(number, len(part.records), data, folder, site), part.fills)
 
 
 def write_sealed_part(
@@ -126,7 +135,7 @@ def _sealing(site: CustodianSite) -> Sealing:
 
 
 def _describe(
-    encoded: EncodedDelivery, parts: tuple[PartEntry, ...], night: date, sequence: int, site: CustodianSite
+    encoded: EncodedDelivery, written: list[_WrittenPart], night: date, sequence: int, site: CustodianSite
 ) -> DeliveryManifest:
     validated = encoded.normalised.validated
     return DeliveryManifest(
@@ -141,11 +150,11 @@ def _describe(
         key_check_value=encoded.key_check_value.hex(),
         code_version=code_version(),
         sealing=_sealing(site),
-        row_count=len(encoded.records),
-        parts=parts,
+        row_count=encoded.rows,
+        parts=tuple(part.entry for part in written),
         extracted=validated.extracted,
         rejected=validated.rejected,
         rejected_by_rule=validated.rejected_by_rule,
         expectations=tuple(encoded.normalised.expectations),
-        aggregates=encoded.aggregates,
+        aggregates=aggregates_of(encoded, [part.fills for part in written], site),
     )

@@ -6,9 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 
-from linkage_core.custodian.normalise import normalise_batch
+import pyarrow as pa
+
+from linkage_core.custodian.normalise import NormalisedBatch, normalise_batch
 from tasks.custodian.expectations.normalised_identifiers import normalised_suite
 from tasks.custodian.night_folder import NightFolder
+from tasks.custodian.part_threads import in_order, usable_threads
 from tasks.custodian.settings import CustodianSite
 from tasks.custodian.spool import RecordSpool
 from tasks.custodian.validate import ValidatedIdentifiers
@@ -32,8 +35,11 @@ def normalise_identifiers(
     """Normalise batch by batch and check the result as a set; E-DQ-EXPECTATION when it is not canonical."""
     spool, suite = folder.spool("normalised"), normalised_suite(site.protocol)
     changed, emptied = 0, Counter[str]()
-    for batch in validated.accepted:
-        normalised = normalise_batch(batch, site.protocol, site.settings.source.format, night)
+
+    def normalise(batch: pa.RecordBatch) -> NormalisedBatch:
+        return normalise_batch(batch, site.protocol, site.settings.source.format, night)
+
+    for normalised in in_order(normalise, validated.accepted, usable_threads()):
         suite.judge(normalised.records)
         spool.write(normalised.records)
         changed += sum(normalised.changed.values())

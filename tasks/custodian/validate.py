@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linkage_core.custodian.field_rules import RowVerdicts, accepted_rows, check_rows, reject_seen_ids
+from linkage_core.custodian.field_rules import RowVerdicts, accepted_rows, check_rows, reject_repeated_ids
 from linkage_core.custodian.record_pseudonyms import record_pseudonyms
+from linkage_core.custodian.repeated_ids import repeated_ids
 from linkage_core.errors import NightlinkError
 from tasks.custodian.expectations.raw_extract import raw_extract_suite
 from tasks.custodian.night_folder import NightFolder
+from tasks.custodian.part_threads import in_order, usable_threads
 from tasks.custodian.settings import CustodianSite
 from tasks.custodian.source_rows import Misfit
 from tasks.custodian.spool import RecordSpool
@@ -43,19 +45,21 @@ def validate_identifiers(
     """Judge every row and the whole batch; E-DQ-REJECTS, E-DQ-VOLUME or E-DQ-EXPECTATION when it fails."""
     _check_volume(identifiers.rows + len(identifiers.misfits), site)
     suite = raw_extract_suite(site.protocol, site.settings.quality.max_null_share)
-    accepted, rules, seen, row_number = folder.spool("accepted"), Counter[str](), set[bytes](), 0
+    repeated = repeated_ids(identifiers, identifiers.rows)
+    accepted, rules, row_number = folder.spool("accepted"), Counter[str](), 0
     misfits = identifiers.misfits
+
+    def check(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, RowVerdicts]:
+        return batch, check_rows(batch, site.protocol, site.settings.source.format, night)
+
     with _quarantine_file(site, night).open("w", newline="", encoding="utf-8") as file:
         quarantine = csv.writer(file)
         quarantine.writerow(("row_number", "record_pseudonym", "field", "reason"))
         quarantine.writerows((misfit.row_number, "", "", misfit.code) for misfit in misfits)
         rules.update(misfit.code for misfit in misfits)
-        for batch in identifiers:
+        for batch, verdicts in in_order(check, identifiers, usable_threads()):
             suite.judge(batch)
-            verdicts = reject_seen_ids(
-                check_rows(batch, site.protocol, site.settings.source.format, night), seen
-            )
-            seen.update(digest.tobytes() for digest in verdicts.id_digests)
+            verdicts = reject_repeated_ids(verdicts, _rows_within(repeated, row_number, batch.num_rows))
             rules.update(verdicts.rejected_by_rule)
             numbers = _row_numbers(row_number, batch.num_rows, misfits)
             quarantine.writerows(_quarantine_rows(batch, verdicts, numbers, site))
@@ -69,6 +73,14 @@ def validate_identifiers(
     refuse_broken(counts)
     _check_reject_share(rejected, extracted, rules, site)
     return ValidatedIdentifiers(accepted, extracted, rejected, dict(sorted(rules.items())), counts)
+
+
+def _rows_within(rows: npt.NDArray[np.int64], first: int, count: int) -> npt.NDArray[np.bool_]:
+    """Which of ``count`` rows from ``first`` on are among ``rows``, which ascend."""
+    start, stop = np.searchsorted(rows, [first, first + count])
+    within = np.zeros(count, np.bool_)
+    within[rows[start:stop] - first] = True
+    return within
 
 
 def _quarantine_rows(

@@ -220,7 +220,19 @@ def provenance(summary: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, st
             ],
         )
     ]
+    groups += [("Resolution", rows)] if (rows := _resolution_rows(summary)) else []
     return [*groups, ("Publication", _shown(summary.get("publication") or {}, _PUBLICATION_ROWS))]
+
+
+def _resolution_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was resolved otherwise than one-to-one between two: nothing in most nights."""
+    rows = [("Links a record may have", safe_text(summary["resolution"]))] if "resolution" in summary else []
+    for part, labels in _RESOLUTION_COUNTS.items():
+        told = summary.get(part, {})
+        rows += [(label, suppress_small(told.get(name))) for label, name in labels if part in summary]
+    if "known_links" in summary:
+        rows.append(("Known links, file's SHA-256", safe_text(summary["known_links"].get("sha256"))))
+    return rows
 
 
 def _shown(part: Mapping[str, Any], rows: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
@@ -241,6 +253,24 @@ _DELIVERY_ROWS = (
     ("Manifest SHA-256", "manifest_sha256"),
     ("Key check value", "key_check_value"),
 )
+_RESOLUTION_COUNTS = {
+    "optimum": (
+        ("Groups of candidates", "components"),
+        ("Groups where the optimum is not greedy's choice", "improved"),
+        ("Groups too large, left to greedy", "left_to_greedy"),
+    ),
+    "known_links": (
+        ("Known links published", "links"),
+        ("Pairs known to be none", "never"),
+        ("Known pairs without a record tonight", "absent"),
+    ),
+    "entities": (
+        ("People whom several custodians share", "entities"),
+        ("Their records", "members"),
+        ("Groups too large or too loose, split", "components_split"),
+        ("Records of the largest group", "largest_component"),
+    ),
+}
 _PUBLICATION_ROWS = (
     ("Audit event number", "audit_sequence"),
     ("Audit event hash", "audit_event_hash"),

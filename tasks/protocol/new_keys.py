@@ -9,7 +9,7 @@ from pathlib import Path
 from linkage_core.audit.signatures import public_key_hex, signing_key_from_seed
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.key_files import AGREEMENT_ROLES, SIGNING_ROLES, KeyRole, format_key_file
-from linkage_core.protocol.transfer_keys import agreement_public_hex, key_id
+from linkage_core.protocol.transfer_keys import TransferSecret, agreement_public_hex, key_id
 
 
 def make_key_file(role: KeyRole, out: Path, epoch: str | None = None) -> bytes:
@@ -40,8 +40,18 @@ def make_key_file(role: KeyRole, out: Path, epoch: str | None = None) -> bytes:
 def public_lines(role: KeyRole, key: bytes) -> list[str]:
     """What to hand over of a new key, and the short name to compare by voice; nothing where all of it is secret."""
     if role in SIGNING_ROLES:
-        return [f"public key: {public_key_hex(signing_key_from_seed(key))}"]
+        public = public_key_hex(signing_key_from_seed(key))
+        return [f"public key: {public}", f"key id: {key_id(public)}"]
     if role in AGREEMENT_ROLES:
         public = agreement_public_hex(key)
         return [f"public key: {public}", f"key id: {key_id(public)}"]
     return []
+
+
+def key_id_lines(secret: TransferSecret, signing_public_key: str) -> tuple[str, ...]:
+    """What a custodian and the linkage unit read to each other: equal at both when neither was given a wrong key."""
+    return (
+        f"signing key id: {key_id(signing_public_key)}",
+        f"transfer key id: {secret.transfer_key_id}",
+        f"linkage unit's key id: {secret.unit_key_id}",
+    )

@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, ParamSpec, TypeVar
 
 from linkage_core.errors import NightlinkError
@@ -73,13 +73,14 @@ def _announced(name: str, function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         announce(f"{name} started")
-        began = time.monotonic()
+        began, began_cpu = time.monotonic(), time.process_time()
         try:
             result = function(*args, **kwargs)
         except NightlinkError as error:
             announce(f"{name} failed {error.code}")
             raise
-        announce(f"{name} finished in {time.monotonic() - began:.2f} s, peak {peak_memory_mib()} MiB")
+        seconds, cpu = time.monotonic() - began, time.process_time() - began_cpu
+        announce(f"{name} finished in {seconds:.2f} s, {cpu:.2f} s of CPU, peak {peak_memory_mib()} MiB")
         return result
 
     return call
@@ -97,6 +98,11 @@ def announce(line: str) -> None:
 
 def peak_memory_mib() -> int:
     """The largest resident size of this process so far, in MiB; 0 where the system does not tell."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # getrusage would count what the process that started this one held: Linux keeps that across an exec
+        found = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+        return int(found[0].split()[1]) // 1024 if found else 0
     try:
         import resource
     except ImportError:  # Windows

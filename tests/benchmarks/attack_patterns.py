@@ -40,10 +40,10 @@ NAMES = PAIRS[0]
 RECORD = ("given_name", "family_name", "birth_date", "sex", "postcode")
 CASES: tuple[tuple[str, Hardening, tuple[str, ...], bool], ...] = (
     ("both names, plain, k=20, L=1024", plain(), NAMES, False),
+    *((f"{'+'.join(pair)}, the default's", pair_filters(8, (pair,)), pair, False) for pair in PAIRS),
+    ("both names, diffusion t=2", diffused(2), NAMES, False),
     ("both names, plain, k=20, L=1024", plain(), NAMES, True),
     ("five fields, plain, k=20, L=1024", plain(), RECORD, False),
-    ("both names, diffusion t=2", diffused(2), NAMES, False),
-    *((f"{'+'.join(pair)}, the default's", pair_filters(8, (pair,)), pair, False) for pair in PAIRS),
 )
 """Names, encodings, what they are of, and whether the attacker's list is the other file."""
 

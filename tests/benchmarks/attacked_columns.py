@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,7 @@ from linkage_core.evaluation.attacks.attack_outcome import AttackOutcome, worst_
 from linkage_core.evaluation.attacks.colour_refinement import recognise_by_colour, unique_colours
 from linkage_core.evaluation.attacks.frequency_alignment import frequency_alignment
 from linkage_core.evaluation.attacks.token_percolation import token_percolation
-from linkage_core.protocol.evidence_spec import evidence_of
+from linkage_core.protocol.evidence_spec import EvidenceSpec, TokenDefinition, TokenPart, evidence_of
 from linkage_core.protocol.linkage_protocol import restrict_protocol
 from tests.benchmarks.attack_results import FoundResults, digest_of, source_digest
 from tests.benchmarks.attacked_registers import PROTOCOL, Registers, blocking_columns, new_key, token_columns
@@ -21,9 +21,22 @@ WORST_SHOWN = 5
 
 
 def evidence_columns(side: pa.RecordBatch, key: bytes) -> np.ndarray:
-    """The deployed passes and tokens of a side, for the fields that it has: uint64, shape (n, tokens)."""
+    """All columns of equal values of a side, for the fields that it has: uint64, shape (n, columns).
+
+    The passes and tokens, and each filter: equal filters say that all of their fields agree, as a token does.
+    """
+    return token_columns(side, shown_by_equality(side), key)
+
+
+def shown_by_equality(side: pa.RecordBatch) -> EvidenceSpec:
+    """The deployed evidence with a token in place of each filter, where there is none of the same fields."""
     spec = evidence_of(restrict_protocol(PROTOCOL, fields_with_values(side)))
-    return token_columns(side, spec, key)
+    filters = [
+        TokenDefinition(f"filter {group.name}", tuple(TokenPart(name) for name in group.fields))
+        for group in spec.groups
+    ]
+    there = {frozenset(token.parts) for token in spec.tokens}
+    return replace(spec, tokens=(*spec.tokens, *(f for f in filters if frozenset(f.parts) not in there)))
 
 
 def fields_with_values(side: pa.RecordBatch) -> tuple[str, ...]:
@@ -45,13 +58,16 @@ def frequency_by_column(
 
 def print_columns(registers: Registers, source: str, seeds: int, found: FoundResults) -> None:
     """Markdown of both kinds of columns."""
-    names = evidence_of(restrict_protocol(PROTOCOL, fields_with_values(registers.side_a))).tokens
+    names = shown_by_equality(registers.side_a).tokens
     kinds = {
         f"the deployed protocol's {len(PROTOCOL.pass_names)} blocking values": (
             blocking_columns,
             list(PROTOCOL.pass_names),
         ),
-        f"the {len(names)} deployed passes and tokens": (evidence_columns, [token.name for token in names]),
+        f"the {len(names)} deployed passes, tokens and equal filters": (
+            evidence_columns,
+            [token.name for token in names],
+        ),
     }
     for title, (encode, columns) in kinds.items():
         victim, same = (encode(registers.side_a, new_key(who, 0)) for who in ("victim", "attacker"))

@@ -105,7 +105,12 @@ def test_the_epoch_is_rotated_between_two_nights() -> None:
         change(world, "hospital", "secrets/linkage.key", f"secrets/{NEW_KEY}")
         change(world, "hospital", "secrets/site.key", "secrets/site-2027.key")
         spoken = {name: world.run_command(name, "custodian", "verify-key") for name in CUSTODIANS}
-        assert len(set(spoken.values())) == 1 and "key epoch: 2027" in spoken["hospital"]
+        first_lines = {tuple(text.splitlines()[:4]) for text in spoken.values()}
+        assert len(first_lines) == 1 and "key epoch: 2027" in spoken["hospital"]
+        at_unit = world.run_command("linkage_unit", "linkage-unit", "verify-keys").split("with ")[1:]
+        for told, name in zip(at_unit, CUSTODIANS, strict=True):
+            assert told.splitlines()[0] == f"{name}:"
+            assert told.splitlines()[1:] == spoken[name].splitlines()[-3:], "the same ids at both ends"
         night = world.run_night(second)
         assert night.process.returncode == 0, night.text
         assert world.ledger(second) == ("published", None)

@@ -25,6 +25,10 @@ def test_the_search_finds_what_is_planted_among_the_parties_files(night_world: N
     planted = {
         reports / "name.html": f"<td>{TEN_PEOPLE[1].family.upper()}</td>".encode(),
         night_world.root / "exchange" / "hospital" / "key.bin": night_world.demo.keys["hospital"].linkage,
+        reports / "unit.key": night_world.demo.encryption_key.hex().encode(),
+        night_world.root / "exchange" / "pharmacy" / "transfer.bin": night_world.demo.keys[
+            "pharmacy"
+        ].transfer,
         night_world.folder("hospital") / "home" / "utf16": TEN_PEOPLE[8].family.encode("utf-16"),
     }
     for path, content in planted.items():

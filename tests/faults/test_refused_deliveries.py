@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from linkage_core.protocol.key_files import format_key_file
+from linkage_core.protocol.transfer_keys import agreement_public_hex
 from tests.faults.night_world import NightWorld
 from tests.faults.warehouse_whole import assert_warehouse_whole
 
@@ -79,7 +80,13 @@ def test_altered_foreign_and_mismatching_deliveries_are_refused_until_they_are_m
     refused(night_world, night, "E-PROTOCOL-MISMATCH", served)
     assert night_world.find_leaks() == []
 
-    # Both mended by delivering again, under numbers of their own; then every kind of alteration.
+    # Sealed to somebody else, whose public key was put in the linkage unit's place.
+    unit_key = agreement_public_hex(night_world.demo.encryption_key)
+    with night_world.changed_settings("pharmacy", (unit_key, agreement_public_hex(OTHER_KEY))):
+        assert night_world.run_party("pharmacy", night).process.returncode == 0
+    refused(night_world, night, "E-DLV-KEYS", served)
+
+    # All mended by delivering again, under numbers of their own; then every kind of alteration.
     assert night_world.run_party("pharmacy", night).process.returncode == 0
     delivery = night_world.deliveries("pharmacy", night)[-1]
     [part] = delivery.glob("*.sealed")
@@ -97,7 +104,7 @@ def test_altered_foreign_and_mismatching_deliveries_are_refused_until_they_are_m
     flip_byte(part, half_way)
     mended = night_world.run_night(night)
     assert mended.process.returncode == 0, mended.text
-    assert len(night_world.deliveries("pharmacy", night)) == 4
+    assert len(night_world.deliveries("pharmacy", night)) == 5
     assert len(night_world.deliveries("hospital", night)) == 1
     assert night_world.ledger(night) == ("published", None)
     assert_warehouse_whole(night_world)

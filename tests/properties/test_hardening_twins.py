@@ -11,14 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linkage_core.custodian import filter_hardening
-from linkage_core.custodian.blocking_keys import CodedColumn
+from linkage_core.custodian.code_book import CodedColumn
+from linkage_core.custodian.field_columns import field_columns
+from linkage_core.custodian.field_group_filters import encode_group
 from linkage_core.custodian.filter_hardening import harden
 from linkage_core.custodian.fourier_signs import fourier_signs
+from linkage_core.custodian.key_derivation import GroupFilterKeys
 from linkage_core.custodian.q_grams import value_q_grams
 from linkage_core.custodian.salted_q_grams import salt_q_grams
 from linkage_core.errors import NightlinkError
 from linkage_core.linkage_unit.hardened_rates import hardened_rate
-from linkage_core.protocol.linkage_protocol import HARDENINGS, FieldSpec, FilterGroup
+from linkage_core.protocol.linkage_protocol import HARDENINGS, BlockingPart, FieldSpec, FilterGroup
 from tests.reference.slow_encoder import q_gram_tokens
 from tests.reference.slow_hardening import (
     slow_balance,
@@ -117,6 +120,25 @@ def test_a_salted_q_gram_is_another_one(records: list[tuple[str | None, str | No
         assert q_grams.tokens[ids].tolist() == [
             slow_salted_token(token, salt) for token in q_gram_tokens(name, spec)
         ]
+
+
+def test_a_salted_filter_looks_alike_only_where_the_salt_agrees() -> None:
+    batch = pa.RecordBatch.from_pydict(
+        {
+            "given_name": ["ann", "ann", "ann", "ann"],
+            "family_name": ["smith", "smith", "smith", "smith"],
+            "birth_date": ["19700101", "19701231", "19850101", None],
+        }
+    )
+    salted = group("diffusion").model_copy(update={"salt": BlockingPart(field="birth_date", code="year")})
+    names = ("given_name", "family_name")
+    specs = {name: FieldSpec(name=name, kind="name") for name in names}
+    keys = GroupFilterKeys({name: name.encode().ljust(32, b"-") for name in names}, b"d" * 32)
+    columns = field_columns(batch, (*names, "birth_date"))
+    first, same, other, missing = encode_group(columns, salted, specs, keys, 4).filters
+    assert (first == same).all() and not missing.any()
+    assert np.bitwise_count(first ^ other).sum() > 256 / 3
+    assert np.unique(encode_group(columns, group("diffusion"), specs, keys, 4).filters, axis=0).shape[0] == 1
 
 
 @pytest.mark.parametrize(

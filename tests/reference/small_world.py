@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pyarrow as pa
 
 from linkage_core.audit.signatures import public_key_hex, signing_key_from_seed
+from linkage_core.custodian.encode_records import EncodedPart
 from linkage_core.custodian.source_format import SourceFormat
 from linkage_core.evaluation.synthetic_people import PeopleParameters, SyntheticPeople, generate_people
 from linkage_core.protocol.delivery_manifest import DeliveryManifest, open_manifest
+from linkage_core.protocol.encoded_records import EncodedRecords, concat_records
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, parse_protocol
 from linkage_core.protocol.transfer_keys import (
     agreement_public_hex,
@@ -141,7 +143,18 @@ def fill_spool(folder: NightFolder, table: pa.Table, batch_rows: int = 100) -> R
 def encode_people(site: CustodianSite, table: pa.Table, folder: NightFolder) -> EncodedDelivery:
     """Validate, normalise and encode through the real tasks."""
     validated = validate_identifiers(fill_spool(folder, table), NIGHT, site, folder)
-    return encode_identifiers(normalise_identifiers(validated, NIGHT, site, folder), site)
+    encoded = encode_identifiers(normalise_identifiers(validated, NIGHT, site, folder), site, folder)
+    parts = [part() for part in encoded.parts]  # kept, so that a test may deliver them twice
+    return replace(encoded, parts=[partial(_same, part) for part in parts])
+
+
+def _same(part: EncodedPart) -> EncodedPart:
+    return part
+
+
+def encoded_records(encoded: EncodedDelivery) -> EncodedRecords:
+    """All records of a delivery."""
+    return concat_records([part().records for part in encoded.parts])
 
 
 @dataclass(frozen=True)

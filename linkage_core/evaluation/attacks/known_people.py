@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linkage_core.custodian.blocking_keys import CodedColumn
 from linkage_core.custodian.bloom_filters import add_field, position_table
+from linkage_core.custodian.code_book import CodedColumn
 from linkage_core.custodian.q_grams import ValueQGrams, value_q_grams
 from linkage_core.custodian.salted_q_grams import salt_q_grams
 from linkage_core.custodian.text_columns import distinct_values
@@ -54,7 +54,7 @@ def known_people(records: pa.RecordBatch, specs: Sequence[FieldSpec]) -> KnownPe
     fields = []
     for spec in specs:
         value_of_row, values = distinct_values(records, spec.name)
-        texts = pa.array([value.decode("ascii") for value in values], pa.utf8())
+        texts = values.cast(pa.utf8())
         fields.append(KnownField(spec.name, value_of_row, value_q_grams(texts, spec), texts))
     return KnownPeople(tuple(fields), records.num_rows)
 

@@ -15,8 +15,11 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from linkage_core.custodian.text_columns import readable
 from linkage_core.protocol.delivery_manifest import ExpectationCount
 from tasks.protocol.expectations.run_expectations import ExpectationSuite, holds_mostly
+
+ROWS_TOGETHER = 200_000
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,34 @@ class BatchSuite(Protocol):
     def counts(self) -> list[ExpectationCount]: ...
 
 
-def batch_suite(point: str, rules: Sequence[BatchRule]) -> BatchSuite:
+def batch_suite(point: str, rules: Sequence[BatchRule]) -> InLargeBatches:
     """The rules at a point of the night, judged by great-expectations where it is installed."""
-    if importlib.util.find_spec("great_expectations") is None:
-        return PlainSuite(point, rules)
-    return GreatSuite(point, rules)
+    installed = importlib.util.find_spec("great_expectations") is not None
+    return InLargeBatches(GreatSuite(point, rules) if installed else PlainSuite(point, rules))
+
+
+class InLargeBatches:
+    """Batches are judged several together, since great-expectations takes as long for few rows as for many."""
+
+    def __init__(self, suite: BatchSuite) -> None:
+        self.suite = suite
+        self._waiting: list[pa.RecordBatch] = []
+
+    def judge(self, batch: pa.RecordBatch) -> None:
+        """Add one batch's counts, now or with those that follow."""
+        self._waiting.append(readable(batch))
+        if sum(waiting.num_rows for waiting in self._waiting) >= ROWS_TOGETHER:
+            self._judge_waiting()
+
+    def counts(self) -> list[ExpectationCount]:
+        """Totals over all batches."""
+        self._judge_waiting()
+        return self.suite.counts()
+
+    def _judge_waiting(self) -> None:
+        if self._waiting:
+            together, self._waiting = pa.concat_batches(self._waiting), []
+            self.suite.judge(together)
 
 
 class GreatSuite:
@@ -53,7 +79,7 @@ class GreatSuite:
 
     def judge(self, batch: pa.RecordBatch) -> None:
         """Add one batch's counts."""
-        self._suite.judge(_readable(batch).to_pandas())
+        self._suite.judge(readable(batch).to_pandas())
 
     def counts(self) -> list[ExpectationCount]:
         """As of :class:`ExpectationSuite`."""
@@ -80,7 +106,7 @@ class PlainSuite:
 
     def judge(self, batch: pa.RecordBatch) -> None:
         """Add one batch's counts: values evaluated and values at fault, or once a batch for rules about it all."""
-        batch = _readable(batch)
+        batch = readable(batch)
         for total, rule in zip(self._totals, self._rules, strict=True):
             evaluated, unexpected = _JUDGES[rule.kind](batch, rule)
             total[0] += evaluated
@@ -99,17 +125,6 @@ class PlainSuite:
             )
             for rule, (evaluated, unexpected) in zip(self._rules, self._totals, strict=True)
         ]
-
-
-def _readable(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with columns of bytes, which a source has where bytes were no text, as text with marks in it."""
-    for place, column in enumerate(batch.columns):
-        if pa.types.is_binary(column.type):
-            texts = [
-                None if value is None else value.decode("utf-8", "replace") for value in column.to_pylist()
-            ]
-            batch = batch.set_column(place, batch.schema.names[place], pa.array(texts, pa.string()))
-    return batch
 
 
 Judge = Callable[[pa.RecordBatch, BatchRule], tuple[int, int]]

@@ -52,6 +52,11 @@ def read_all(url: str, statement: str = STATEMENT, deadline_s: float = 10, **opt
     return [row for batch in batches for row in batch.to_pylist()]
 
 
+def make_long(url: str) -> None:
+    """So many rows that they do not fit into what the network buffers while nobody reads."""
+    run(url, "INSERT INTO patient SELECT 'L' || n, repeat('x', 90) FROM generate_series(1, 250000) n")
+
+
 # -- one moment
 
 
@@ -198,6 +203,7 @@ def test_a_source_that_comes_up_within_the_window_is_read(patients):
 
 
 def test_a_source_that_falls_silent_in_the_middle_ends_at_the_deadline(patients):
+    make_long(patients)
     proxy = Proxy(make_url(patients).port)
     began = time.monotonic()
     try:
@@ -205,12 +211,23 @@ def test_a_source_that_falls_silent_in_the_middle_ends_at_the_deadline(patients)
             pytest.raises(NightlinkError) as caught,
             source_snapshot(through(patients, proxy.port), 2) as snapshot,
         ):
-            for _ in stream_rows(snapshot, STATEMENT, 10):
+            for _ in stream_rows(snapshot, STATEMENT, 1000):
                 proxy.stall()
     finally:
         proxy.close()
     assert caught.value.code == "E-SRC-UNAVAILABLE"
     assert time.monotonic() - began < 3
+
+
+def test_a_stream_that_is_left_early_holds_up_nobody(patients):
+    make_long(patients)
+    began = time.monotonic()
+    with source_snapshot(patients, 30) as snapshot:
+        stream = stream_rows(snapshot, STATEMENT, 1000)
+        assert next(stream).num_rows == 1000
+        stream.close()
+    assert time.monotonic() - began < 5
+    assert [thread for thread in threading.enumerate() if thread.name == "nightlink extract"] == []
 
 
 def test_a_locked_table_ends_at_the_deadline(patients):
@@ -224,8 +241,9 @@ def test_a_locked_table_ends_at_the_deadline(patients):
 
 
 def test_a_source_that_breaks_off_is_unavailable(patients):
+    make_long(patients)
     with pytest.raises(NightlinkError) as caught, source_snapshot(patients, 10) as snapshot:
-        for _ in stream_rows(snapshot, STATEMENT, 10):
+        for _ in stream_rows(snapshot, STATEMENT, 1000):
             run(
                 patients,
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

@@ -5,7 +5,7 @@ import pytest
 
 from linkage_core.custodian.normalise import normalise_batch
 from linkage_core.custodian.source_format import CANONICAL_FORMAT, SourceFormat
-from linkage_core.custodian.text_columns import raw_batch
+from linkage_core.custodian.text_columns import raw_batch, readable
 from linkage_core.errors import NightlinkError
 from tests.golden.make_encoder_vectors import PROTOCOL
 
@@ -67,3 +67,11 @@ def test_no_value_shows_in_a_representation() -> None:
     batch = raw_batch({"source_id": ["beeblebrox"], "given_name": ["zaphod"]})
     shown = repr(normalise_batch(batch, PROTOCOL, CANONICAL_FORMAT))
     assert "zaphod" not in shown and "beeblebrox" not in shown
+
+
+def test_a_batch_is_made_readable_whatever_its_bytes() -> None:
+    bad = pa.array([b"a\xff", None, b"b"], pa.binary())
+    as_utf8 = pa.StringArray.from_buffers(3, bad.buffers()[1], bad.buffers()[2], bad.buffers()[0])
+    for column in (bad, as_utf8, bad.cast(pa.large_binary())):
+        found = readable(pa.RecordBatch.from_arrays([column], names=["f"]))
+        assert found.column("f").to_pylist() == ["a\ufffd", None, "b"] and found.schema.types == [pa.utf8()]

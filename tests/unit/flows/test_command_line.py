@@ -164,11 +164,11 @@ def test_a_commands_help_imports_neither_prefect_nor_great_expectations(name: st
     [
         ("custodian", "linkage", "linkage", 0),
         ("custodian", "site", "site", 0),
-        ("custodian", "signing", "signing", 1),
+        ("custodian", "signing", "signing", 2),
         ("custodian", "transfer", "transfer", 2),
         ("linkage-unit", "encryption", "linkage_unit_encryption", 2),
         ("linkage-unit", "tokens", "linkage_unit_tokens", 0),
-        ("linkage-unit", "linkage_unit_signing", "linkage_unit_signing", 1),
+        ("linkage-unit", "linkage_unit_signing", "linkage_unit_signing", 2),
     ],
 )
 def test_a_key_is_made_once_for_its_owner_alone(

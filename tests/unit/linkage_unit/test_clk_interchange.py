@@ -120,6 +120,16 @@ def test_more_pairs_than_the_budget_are_refused():
         list(pairs_within_blocks(blocks, blocks, 24))
 
 
+def test_only_records_that_share_a_block_are_compared():
+    here, there = (
+        parse_clk_document(document(clknblocks=[[CLK, *named] for named in blocks]), "a")
+        for blocks in (["x", "yz", ""], ["z", "x", "w"])
+    )
+    pairs = compare_documents([here, there], 0.9, pair_budget=100)
+    assert list(zip(pairs.record_a.tolist(), pairs.record_b.tolist(), strict=True)) == [(0, 1), (1, 0)]
+    assert len(compare_documents([here, there], 1.0, pair_budget=100)) == 2
+
+
 def test_pairs_within_blocks_do_not_depend_on_chunks(monkeypatch):
     rng = np.random.default_rng(3)
     a, b = (

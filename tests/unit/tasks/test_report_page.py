@@ -283,3 +283,22 @@ def test_artifact_carries_tables_and_a_picture(summary: dict[str, Any]) -> None:
     assert min(float(bar.get("height", 0)) for bar in bars) > 0
     assert "| Matches | 12,806 |" in markdown
     assert "| 0.95-1.00 | 4,453 |" in markdown
+
+
+def test_what_was_resolved_otherwise_than_one_to_one_is_told(summary: dict[str, Any]) -> None:
+    assert "Links a record may have" not in _Page(render_report_page(summary)).text
+    summary |= {
+        "resolution": "optimal_one_to_one",
+        "optimum": {"components": 1200, "improved": 3, "left_to_greedy": 0, "pairs_left_to_greedy": 0},
+        "known_links": {"sha256": "ab" * 32, "links": 40, "never": 2, "absent": 0},
+        "entities": {
+            "entities": 300,
+            "members": 800,
+            "components": 305,
+            "components_split": 5,
+            "largest_component": 7,
+        },
+    }
+    text = _Page(render_report_page(summary)).text
+    for words in ("optimal_one_to_one", "1,200", "Known links published", "ab" * 32, "split"):
+        assert words in text

@@ -7,6 +7,7 @@ import random
 import pyarrow as pa
 import pytest
 
+from linkage_core.protocol.delivery_manifest import ExpectationCount
 from tasks.custodian.expectations import batch_rules
 from tasks.custodian.expectations.batch_rules import BatchRule, GreatSuite, PlainSuite, batch_suite
 from tasks.custodian.expectations.normalised_identifiers import normalised_suite
@@ -81,6 +82,23 @@ def test_bytes_that_are_no_text_are_judged_too() -> None:
 
 
 def test_the_stand_in_is_used_where_great_expectations_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(batch_suite("normalised", []), GreatSuite)
+    assert isinstance(batch_suite("normalised", []).suite, GreatSuite)
     monkeypatch.setattr(batch_rules.importlib.util, "find_spec", lambda name: None)
-    assert isinstance(batch_suite("normalised", []), PlainSuite)
+    assert isinstance(batch_suite("normalised", []).suite, PlainSuite)
+
+
+def test_batches_are_judged_several_together_and_none_is_forgotten() -> None:
+    judged: list[int] = []
+
+    class Recorder:
+        def judge(self, batch: pa.RecordBatch) -> None:
+            judged.append(batch.num_rows)
+
+        def counts(self) -> list[ExpectationCount]:
+            return []
+
+    suite = batch_rules.InLargeBatches(Recorder())
+    for rows in (3, batch_rules.ROWS_TOGETHER, 5):
+        suite.judge(pa.RecordBatch.from_pydict({"f": pa.nulls(rows, pa.utf8())}))
+    suite.counts()
+    assert judged == [3 + batch_rules.ROWS_TOGETHER, 5]

@@ -104,6 +104,7 @@ def test_bytes_that_are_no_text_and_nul_reach_the_checks(path: Path) -> None:
         (b'"id,name\n' + b"Beeblebrox\n" * 5, {}, "quotation marks"),
         ("id,name".encode("utf-16"), {}, "--encoding utf-16"),
         (b"id,name", {"encoding": "klingon"}, "unknown encoding"),
+        (b"id,name", {"encoding": "base64"}, "unknown encoding"),
         (b"id,name", {"delimiter": "::"}, "not one character"),
         (b"id,name", {"delimiter": '"'}, "not one character"),
         (

@@ -16,21 +16,16 @@ from tasks.custodian import retire
 from tasks.custodian.deliver import deliver_encodings
 from tasks.custodian.retire import DELETIONS_FILE, delete_retired, retired_deliveries
 from tasks.custodian.settings import CustodianSite
-from tests.reference.small_world import NIGHT, SmallWorld, make_world
+from tests.reference.small_world import NIGHT, SmallWorld
 
 NOW = datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
-def delivered(tmp_path_factory: pytest.TempPathFactory) -> SmallWorld:
-    return make_world(tmp_path_factory.mktemp("retire"))
-
-
 @pytest.fixture
-def hospital(delivered: SmallWorld, tmp_path: Path) -> CustodianSite:
+def hospital(delivered_world: SmallWorld, tmp_path: Path) -> CustodianSite:
     """The hospital in a new epoch, with one delivery of the former one in an exchange of its own."""
-    shutil.copytree(delivered.folder / "exchange", tmp_path / "exchange")
-    site, state = delivered.sites["hospital"], tmp_path / "state"
+    shutil.copytree(delivered_world.folder / "exchange", tmp_path / "exchange")
+    site, state = delivered_world.sites["hospital"], tmp_path / "state"
     state.mkdir()
     places = {"exchange": tmp_path / "exchange", "state_folder": state}
     protocol = site.protocol.model_copy(update={"key_epoch": "2027"})
@@ -48,9 +43,9 @@ def old_folder(site: CustodianSite) -> Path:
 
 
 def test_parts_of_a_former_epoch_go_and_a_signed_record_stays(
-    delivered: SmallWorld, hospital: CustodianSite
+    delivered_world: SmallWorld, hospital: CustodianSite
 ) -> None:
-    new = deliver(delivered, hospital, NIGHT + timedelta(days=1))
+    new = deliver(delivered_world, hospital, NIGHT + timedelta(days=1))
     kept = {path.name: path.read_bytes() for path in new.iterdir()}
     manifest = (old_folder(hospital) / "manifest.json").read_bytes()
 
@@ -83,19 +78,19 @@ def test_without_a_delivery_of_this_epoch_nothing_is_deleted(hospital: Custodian
 
 
 def test_with_the_former_protocol_in_place_this_epochs_deliveries_are_no_retired_ones(
-    delivered: SmallWorld, hospital: CustodianSite
+    delivered_world: SmallWorld, hospital: CustodianSite
 ) -> None:
-    new = deliver(delivered, hospital, NIGHT + timedelta(days=1))
-    mistaken = replace(hospital, protocol=delivered.sites["hospital"].protocol)
+    new = deliver(delivered_world, hospital, NIGHT + timedelta(days=1))
+    mistaken = replace(hospital, protocol=delivered_world.sites["hospital"].protocol)
     assert retired_deliveries(mistaken) == []
     assert delete_retired(mistaken, NOW) == []
     assert (new / "part-0000.sealed").exists()
 
 
 def test_a_killed_deletion_is_finished_by_the_next(
-    delivered: SmallWorld, hospital: CustodianSite, monkeypatch: pytest.MonkeyPatch
+    delivered_world: SmallWorld, hospital: CustodianSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deliver(delivered, hospital, NIGHT + timedelta(days=1))
+    deliver(delivered_world, hospital, NIGHT + timedelta(days=1))
     with monkeypatch.context() as killed:
         killed.setattr(retire, "record_deletion", lambda *_, **__: pytest.fail("killed here"))
         with pytest.raises(pytest.fail.Exception):
@@ -105,17 +100,19 @@ def test_a_killed_deletion_is_finished_by_the_next(
     assert (old_folder(hospital) / "deletion.json").exists()
 
 
-def test_an_unfinished_delivery_is_left_to_the_night(delivered: SmallWorld, hospital: CustodianSite) -> None:
-    deliver(delivered, hospital, NIGHT + timedelta(days=1))
+def test_an_unfinished_delivery_is_left_to_the_night(
+    delivered_world: SmallWorld, hospital: CustodianSite
+) -> None:
+    deliver(delivered_world, hospital, NIGHT + timedelta(days=1))
     (old_folder(hospital) / "manifest.json").unlink()
     assert delete_retired(hospital, NOW) == []
     assert (old_folder(hospital) / "part-0000.sealed").exists()
 
 
 def test_nothing_is_deleted_on_the_word_of_an_altered_or_moved_manifest(
-    delivered: SmallWorld, hospital: CustodianSite
+    delivered_world: SmallWorld, hospital: CustodianSite
 ) -> None:
-    deliver(delivered, hospital, NIGHT + timedelta(days=1))
+    deliver(delivered_world, hospital, NIGHT + timedelta(days=1))
     path = old_folder(hospital) / "manifest.json"
     data = path.read_bytes()
     path.write_bytes(data.replace(b'"key_epoch":"2026"', b'"key_epoch":"2025"'))
@@ -128,8 +125,8 @@ def test_nothing_is_deleted_on_the_word_of_an_altered_or_moved_manifest(
     assert (old_folder(hospital).with_name("000007") / "part-0000.sealed").exists()
 
 
-def test_an_altered_record_is_refused(delivered: SmallWorld, hospital: CustodianSite) -> None:
-    deliver(delivered, hospital, NIGHT + timedelta(days=1))
+def test_an_altered_record_is_refused(delivered_world: SmallWorld, hospital: CustodianSite) -> None:
+    deliver(delivered_world, hospital, NIGHT + timedelta(days=1))
     delete_retired(hospital, NOW)
     path = old_folder(hospital) / "deletion.json"
     data = path.read_bytes()

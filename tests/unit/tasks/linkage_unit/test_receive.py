@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from linkage_core.custodian.encode_records import EncodedPart
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.delivery_manifest import (
     PartEntry,
@@ -22,6 +23,7 @@ from linkage_core.protocol.sealed_parts import seal_part
 from linkage_core.protocol.transfer_keys import agreement_public_hex, secret_at_custodian
 from linkage_core.protocol.wire_format import write_part
 from tasks.custodian.deliver import already_delivered, deliver_encodings
+from tasks.custodian.encode import aggregates_of
 from tasks.custodian.night_folder import night_folder
 from tasks.linkage_unit import receive
 from tasks.linkage_unit.receive import receive_deliveries
@@ -29,6 +31,7 @@ from tests.reference.small_world import (
     NIGHT,
     SmallWorld,
     encode_people,
+    encoded_records,
     few_people,
     key,
     make_site,
@@ -50,10 +53,12 @@ def _code(world: SmallWorld, **unit: object) -> str:
 def test_what_was_delivered_is_received(delivered_world: SmallWorld) -> None:
     received = receive_deliveries(NIGHT, delivered_world.unit)
     for delivery, custodian in zip(received, ("hospital", "pharmacy"), strict=True):
-        sent = delivered_world.encoded[custodian].records
+        encoded = delivered_world.encoded[custodian]
+        sent, site = encoded_records(encoded), delivered_world.sites[custodian]
         assert delivery.manifest.custodian == custodian
         assert same_records(delivery.records, sent)
-        assert delivery.manifest.aggregates == delivered_world.encoded[custodian].aggregates
+        fills = [part().fills for part in encoded.parts]
+        assert delivery.manifest.aggregates == aggregates_of(encoded, fills, site)
         assert all(count.success and count.point == "delivery" for count in delivery.expectations)
         order = [bytes(p) for p in delivery.records.record_pseudonyms]
         assert order == sorted(order), "nothing tells the order in the source"
@@ -107,7 +112,7 @@ def _swap_parts(world: SmallWorld) -> None:
 
 
 def _described(world: SmallWorld, custodian: str, data: bytes) -> PartEntry:
-    return describe_part("part-0000.sealed", len(world.encoded[custodian].records), data)
+    return describe_part("part-0000.sealed", world.encoded[custodian].rows, data)
 
 
 def _seal_anew(
@@ -116,7 +121,7 @@ def _seal_anew(
     """The hospital's part sealed in another place, cut, or not sealed at all; properly signed."""
     path, site = world.delivery("hospital") / "part-0000.sealed", world.sites["hospital"]
     manifest = world.manifest("hospital")
-    data = write_part(world.encoded["hospital"].records, site.protocol)
+    data = write_part(encoded_records(world.encoded["hospital"]), site.protocol)
     if not plain:
         place = replace(seal_header(manifest), **(header or {}))
         data = seal_part(data, path.name, place, site.transfer_secret)
@@ -248,7 +253,7 @@ def test_two_sites_files_share_no_token_without_the_linkage_units_key(world: Sma
     for seen in windows.values():
         assert len(set(seen)) == len(seen)
     assert not set(windows["hospital"]) & set(windows["pharmacy"])
-    tokens = [world.encoded[name].records.evidence.tokens for name in sealed]
+    tokens = [encoded_records(world.encoded[name]).evidence.tokens for name in sealed]
     everywhere = set(windows["hospital"]) | set(windows["pharmacy"])
     values = {value.tobytes() for side in tokens for value in side.astype("<u8").ravel() if value}
     assert not values & everywhere
@@ -277,12 +282,12 @@ def test_keys_are_compared_before_a_part_is_read(world: SmallWorld, monkeypatch:
 def test_filters_that_are_nearly_full_break_an_expectation(world: SmallWorld) -> None:
     """All-ones filters are near each other: they would make strangers alike."""
     site, encoded = world.sites["hospital"], world.encoded["hospital"]
-    evidence = encoded.records.evidence
-    full = tuple(np.full_like(filters, 2**64 - 1) for filters in evidence.group_filters)
-    records = replace(encoded.records, evidence=replace(evidence, group_filters=full))
+    records, fills = encoded_records(encoded), encoded.parts[0]().fills
+    full = tuple(np.full_like(filters, 2**64 - 1) for filters in records.evidence.group_filters)
+    forged = EncodedPart(replace(records, evidence=replace(records.evidence, group_filters=full)), fills)
     shutil.rmtree(world.delivery("hospital"))
     site = replace(site, settings=site.settings.model_copy(update={"exchange": world.folder / "exchange"}))
-    deliver_encodings(replace(encoded, records=records), NIGHT, site)
+    deliver_encodings(replace(encoded, parts=[lambda: forged]), NIGHT, site)
     with pytest.raises(NightlinkError, match="E-DQ-EXPECTATION.*at the point delivery.*of fill"):
         receive_deliveries(NIGHT, world.unit)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.command_line import main
+from linkage_core.audit.signatures import public_key_hex, signing_key_from_seed
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.key_files import (
     CUSTODIAN_ROLES,
@@ -17,7 +19,7 @@ from linkage_core.protocol.key_files import (
     KeyRole,
     format_key_file,
 )
-from linkage_core.protocol.transfer_keys import agreement_public_hex
+from linkage_core.protocol.transfer_keys import agreement_public_hex, key_id
 from tasks.custodian.settings import custodian_site
 from tasks.linkage_unit.settings import linkage_unit
 
@@ -92,6 +94,47 @@ def test_a_party_starts_with_its_own_keys(
 def _spare(party: str) -> tuple[KeyRole, bytes]:
     role: KeyRole = "site" if party == "hospital" else "linkage_unit_signing"
     return role, key("spare")
+
+
+def test_both_ends_print_the_same_key_ids_and_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = {}
+    publics = {
+        "custodian": public_key_hex(signing_key_from_seed(key("signing"))),
+        "transfer": agreement_public_hex(key("transfer")),
+        "unit": agreement_public_hex(key("linkage_unit_encryption")),
+    }
+    for party, command in (
+        ("hospital", ["custodian", "verify-key"]),
+        ("linkage_unit", ["linkage-unit", "verify-keys"]),
+    ):
+        secrets = make_party(tmp_path / party, party, monkeypatch)
+        settings = secrets.parent / "settings.toml"
+        text = settings.read_text()
+        if party == "hospital":
+            text = text.replace(agreement_public_hex(key("somebody")), publics["unit"])
+        else:
+            head, tail = text.split("[custodian_transfer_keys]")
+            head = head.replace(agreement_public_hex(key("somebody")), publics["custodian"])
+            text = (
+                head
+                + "[custodian_transfer_keys]"
+                + tail.replace(agreement_public_hex(key("somebody")), publics["transfer"])
+            )
+        settings.write_text(text)
+        with pytest.raises(SystemExit) as caught:
+            main(command)
+        assert not caught.value.code
+        told[party] = capsys.readouterr().out
+    ids = [
+        f"signing key id: {key_id(publics['custodian'])}",
+        f"transfer key id: {key_id(publics['transfer'])}",
+    ]
+    ids.append(f"linkage unit's key id: {key_id(publics['unit'])}")
+    assert told["hospital"].splitlines()[-3:] == ids
+    assert told["linkage_unit"].splitlines()[:4] == ["with hospital:", *ids]
+    assert not any(key(role).hex()[:8] in text for role in KEY_ROLES for text in told.values())
 
 
 PAIRS = [

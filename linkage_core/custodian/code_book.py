@@ -1,0 +1,146 @@
+"""Parts of tokens as bytes, and the keyed values of several of them together. Zone: custodian.
+
+Each combination of parts is hashed where it stands: a message is copied together from its parts' bytes and hashed in
+less time than it takes to find out whether another row has the same combination, and no row needs another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from linkage_core.custodian.keyed_hashing import digest_lanes, hmac_state, message_buffer
+from linkage_core.custodian.sha256_lanes import LANES, move_bytes
+from linkage_core.custodian.text_columns import text_buffers
+from linkage_core.protocol.encoded_evidence import NULL_TOKEN
+
+_LENGTH_BYTES = 2
+
+
+@dataclass(frozen=True)
+class CodedColumn:
+    """A column seen through one code: codes, and each row's index into them, -1 when missing.
+
+    Codes need not be distinct; equal codes under two indices are hashed twice, to the same value.
+    """
+
+    code_of_row: npt.NDArray[np.int64] = field(repr=False)
+    codes: pa.Array = field(repr=False)
+
+
+@dataclass(frozen=True)
+class CodeBook:
+    """Several coded columns of the same rows.
+
+    Attributes
+    ----------
+    data : ndarray of uint8
+        Every code prefixed with its length in 2 bytes little-endian, one after the other.
+    starts : ndarray of int64, shape (codes + 1,)
+    code_of_row : ndarray of int64, shape (columns, rows), C-contiguous
+        Index into ``starts``, -1 when missing.
+    longest : tuple of int
+        Bytes of each column's longest code with its prefix.
+    """
+
+    data: npt.NDArray[np.uint8] = field(repr=False)
+    starts: npt.NDArray[np.int64] = field(repr=False)
+    code_of_row: npt.NDArray[np.int64] = field(repr=False)
+    longest: tuple[int, ...]
+
+
+def code_book(columns: Sequence[CodedColumn], rows: int) -> CodeBook:
+    """Write the columns' codes into one book."""
+    buffers = [text_buffers(column.codes) for column in columns]
+    lengths = [np.diff(offsets) for _, offsets in buffers]
+    counts = [len(column_lengths) for column_lengths in lengths]
+    starts = np.zeros(sum(counts) + 1, np.int64)
+    np.cumsum(np.concatenate([np.zeros(0, np.int64), *lengths]) + _LENGTH_BYTES, out=starts[1:])
+    data = np.empty(int(starts[-1]), np.uint8)
+    code_of_row = np.empty((len(columns), rows), np.int64)
+    first = 0
+    for c, (column, (text, offsets)) in enumerate(zip(columns, buffers, strict=True)):
+        _write_codes_kernel(data, starts[first:], text, offsets)
+        np.copyto(code_of_row[c], np.where(column.code_of_row < 0, -1, column.code_of_row + first))
+        first += counts[c]
+    longest = tuple(int(found.max(initial=0)) + _LENGTH_BYTES for found in lengths)
+    return CodeBook(data, starts, code_of_row, longest)
+
+
+def keyed_values(key: bytes, book: CodeBook, parts: Sequence[int], out: npt.NDArray[np.uint64]) -> None:
+    """Write one pass's or token's keyed values, one a row, 0 where a part is missing.
+
+    The value is the first 8 bytes, little-endian, of HMAC-SHA256(its key, message), where the message is
+    each part's code prefixed with its length in 2 bytes little-endian. A hash of 0 becomes 1, since 0 means
+    null.
+
+    Parameters
+    ----------
+    parts : sequence of int
+        Columns of the book, one or more.
+    out : ndarray of uint64, shape (rows,)
+        A column of a table of tokens, say: it need not be contiguous.
+    """
+    state = hmac_state(key)
+    messages = message_buffer(sum(book.longest[part] for part in parts))
+    chosen = np.array(parts, np.int64)
+    _keyed_kernel(state.inner, state.outer, book.data, book.starts, book.code_of_row, chosen, messages, out)
+
+
+@numba.njit(cache=True, nogil=True)
+def _write_codes_kernel(data, starts, text, offsets):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    for code in range(len(offsets) - 1):
+        at, length = starts[code], offsets[code + 1] - offsets[code]
+        data[at] = length & 0xFF
+        data[at + 1] = length >> 8
+        move_bytes(data, at + 2, text, offsets[code], length)
+
+
+@numba.njit(cache=True, nogil=True)
+def _keyed_kernel(inner, outer, data, starts, code_of_row, parts, messages, out):  # type: ignore[no-untyped-def] # pragma: no cover
+    rows, capacity, flat = code_of_row.shape[1], messages.shape[1], messages.reshape(-1)
+    state, words = np.empty(8 * LANES, np.uint32), np.empty(16 * LANES, np.uint32)
+    lengths, row_of_lane = np.zeros(LANES, np.int64), np.empty(LANES, np.int64)
+    used = 0
+    for row in range(rows + 1):  # one more, to hash the lanes that are left
+        if row < rows:
+            missing = False
+            for part in parts:
+                missing |= code_of_row[part, row] < 0
+            if missing:
+                out[row] = NULL_TOKEN
+            else:
+                length = 0
+                for part in parts:
+                    start, stop = starts[code_of_row[part, row]], starts[code_of_row[part, row] + 1]
+                    move_bytes(flat, used * capacity + length, data, start, stop - start)
+                    length += stop - start
+                lengths[used], row_of_lane[used] = length, row
+                used += 1
+        if used == LANES or (row == rows and used > 0):
+            digest_lanes(inner, outer, messages, lengths, state, words)
+            for lane in range(used):
+                out[row_of_lane[lane]] = _token(state[lane], state[LANES + lane])
+            used = 0
+
+
+@numba.njit(cache=True, nogil=True)
+def _token(first, second):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """The digest's first eight bytes as a little-endian number, from its first two big-endian words."""
+    token = np.uint64(_swap_bytes(first)) | np.uint64(_swap_bytes(second)) << np.uint64(32)
+    return token if token != NULL_TOKEN else np.uint64(1)
+
+
+@numba.njit(cache=True, nogil=True)
+def _swap_bytes(word):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    return np.uint32(
+        (word >> np.uint32(24))
+        | ((word >> np.uint32(8)) & np.uint32(0xFF00))
+        | ((word << np.uint32(8)) & np.uint32(0xFF0000))
+        | (word << np.uint32(24))
+    )
