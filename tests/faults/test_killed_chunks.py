@@ -250,7 +250,7 @@ def test_a_cluster_gives_the_same_bytes_and_a_killed_worker_costs_its_chunks_onl
         done.update({path.name: path.stat().st_mtime_ns for path in job.folder.glob("*.chunk")})
         workers[0].kill()
 
-    killer = threading.Thread(target=kill_a_worker)
+    killer = threading.Thread(target=kill_a_worker, daemon=True)
     killer.start()
     run_chunks(job, all_stages(job), replace(LIMITS, cluster=address))
     killer.join()
