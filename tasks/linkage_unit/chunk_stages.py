@@ -79,7 +79,7 @@ def opened(folder: Path) -> OpenJob:
 
 
 def compute_chunk(folder: Path, stage: str, number: int, pieces: int = 1) -> None:
-    """Compute one chunk, if it is not there, and write it down; ``pieces`` above 1 take less memory and longer, to the same bytes.
+    """Compute one chunk, if it is not there, and write it down; more ``pieces`` take less memory, to the same bytes.
 
     Raises
     ------
