@@ -10,12 +10,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from linkage_core.custodian.blocking_keys import BLOCKING_FUNCTIONS
+from linkage_core.custodian.blocking_keys import BLOCKING_FUNCTIONS, coding_functions
 from linkage_core.custodian.code_book import CodedColumn
 from linkage_core.custodian.column_codes import code_values
+from linkage_core.custodian.nickname_table import load_formal_names
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.evidence_spec import FAMILY, GIVEN, TokenPart
-from linkage_core.protocol.linkage_protocol import NAMES
+from linkage_core.protocol.linkage_protocol import NAMES, LinkageProtocol
 
 CodingFunctions = Mapping[str, Callable[[str], str | None]]
 
@@ -47,6 +48,18 @@ def field_columns(
         E-INPUT when a column is not normalised text.
     """
     return {name: _field_column(batch, name, functions) for name in fields}
+
+
+def protocol_columns(batch: pa.RecordBatch, protocol: LinkageProtocol) -> FieldColumns:
+    """The batch's columns of all the protocol's fields, seen through its nickname table.
+
+    Raises
+    ------
+    NightlinkError
+        E-INPUT when a column is not normalised text; E-PROTOCOL when this installation has not the table.
+    """
+    functions = coding_functions(load_formal_names(protocol.nickname_table))
+    return field_columns(batch, protocol.field_names, functions)
 
 
 def code_part(columns: FieldColumns, part: TokenPart, rows: int) -> CodedColumn:

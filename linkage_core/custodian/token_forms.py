@@ -24,7 +24,7 @@ from linkage_core.errors import NightlinkError
 from linkage_core.protocol.derived_keys import derive_key
 from linkage_core.protocol.encoded_evidence import NULL_TOKEN
 from linkage_core.protocol.encoded_records import pseudonym_order
-from linkage_core.protocol.evidence_spec import TokenDefinition, evidence_of
+from linkage_core.protocol.evidence_spec import SEX, TokenDefinition, evidence_of
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, protocol_fingerprint
 from linkage_core.protocol.siv_tokens import SIV_KEY_BYTES
 from linkage_core.protocol.token_table import (
@@ -39,12 +39,13 @@ from linkage_core.protocol.token_table import (
 from linkage_core.protocol.transfer_keys import TransferSecret
 
 SITE_FORMAT = "nightlink-site-token-1"
-DEFAULT_PARTS = 3
+LEAST_PARTS = 2
+"""Of a token that is exported by default, sex not counted: with it alone, a family name could be told by counting."""
 _HALVES = ("first", "second")
 
 
 def choose_definitions(protocol: LinkageProtocol, names: Sequence[str] = ()) -> tuple[TokenDefinition, ...]:
-    """The protocol's token definitions of these names; without names those of three exact fields or more.
+    """The protocol's token definitions of these names; without names those of two exact fields or more beside sex.
 
     Fewer and longer tokens disclose less together; only what the protocol's parties agreed on may be chosen.
 
@@ -54,15 +55,18 @@ def choose_definitions(protocol: LinkageProtocol, names: Sequence[str] = ()) -> 
         E-INPUT: a name that the protocol does not have, or one that comes twice; no names, and no such tokens.
     """
     known = {definition.name: definition for definition in evidence_of(protocol).tokens}
-    long = [
-        d for d in known.values() if len(d.parts) >= DEFAULT_PARTS and all(p.code == "exact" for p in d.parts)
+    exact = [
+        definition
+        for definition in known.values()
+        if all(part.code == "exact" for part in definition.parts)
+        and sum(part.field != SEX for part in definition.parts) >= LEAST_PARTS
     ]
-    if not names and long:
-        return tuple(long)
+    if not names and exact:
+        return tuple(exact)
     unknown = [name for name in names if name not in known]
     if not names or unknown or len(set(names)) != len(names):
         wrong = f"{len(unknown)} token definitions that the protocol does not have"
-        none = f"no token definition named, and none of {DEFAULT_PARTS} exact fields in the protocol"
+        none = f"no token definition named, and none of {LEAST_PARTS} exact fields in the protocol"
         raise NightlinkError(
             "E-INPUT",
             found=none if not names else wrong if unknown else "a token definition twice",

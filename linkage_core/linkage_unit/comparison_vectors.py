@@ -1,8 +1,8 @@
 """Comparison vectors: how much of each field agrees, read from tokens and filters. Zone: linkage_unit.
 
-No field is seen by itself. Equal tokens make all their parts *known* to agree, and a diffused filter with few
-differing q-grams makes its fields *near*; a field's level is the best that is known. A field that one side
-lacks is null. So is a place (postcode, street, middle name) whose exact agreement no token could show, because
+No field is seen by itself. Equal tokens make all their parts *known* to agree, and so do equal filters; a diffused
+filter with few differing q-grams makes its fields *near*; a field's level is the best that is known. A field that
+one side lacks is null. So is a place (postcode, street, middle name) whose exact agreement no token could show, because
 something beside it in every token did not agree: null contributes nothing, neither for nor against. But a street
 whose number and start agree stands as that: people who changed their names are found where they live.
 """
@@ -26,6 +26,7 @@ from linkage_core.protocol.evidence_spec import (
     FAMILY,
     GIVEN,
     IMPLIED_CODES,
+    JOINT_CODES,
     MAX_ATOMS,
     NEAR,
     SEX,
@@ -67,8 +68,8 @@ class EvidenceMasks:
     ----------
     shown : uint64, shape (tokens,)
         Atoms that are known when the token agrees, implied ones included.
-    near : uint64, shape (groups,)
-        Atoms that are known when the group's filter is near.
+    near, equal : uint64, shape (groups,)
+        Atoms that are known when the group's filter is near, and when it is the same to the bit.
     level_masks : uint64, shape (fields, most levels)
         Atoms any of which gives the field this level; 0 beyond the field's levels.
     different : int8, shape (fields,)
@@ -79,8 +80,8 @@ class EvidenceMasks:
         The worst level that stands though no token could have shown a better one: every level of fields whose
         disagreement a filter or the profile shows, whatever else agrees; of a street, its number and start,
         which tell as much as the whole; of other places, exact agreement alone.
-    street_parts, street_whole : uint64
-        When all of the first are known, so is the second.
+    joint, joint_shown : uint64, shape (j,)
+        When all atoms of ``joint[i]`` are known, so are those of ``joint_shown[i]``.
     swapped : uint64, shape (2,)
         The atoms of unordered names, exact and by sound.
     names : intp, shape (4,)
@@ -89,13 +90,14 @@ class EvidenceMasks:
 
     shown: Words
     near: Words
+    equal: Words
     level_masks: Words
     different: Levels
     tests: Words
     tested_field: npt.NDArray[np.intp]
     always_tested: Levels
-    street_parts: np.uint64
-    street_whole: np.uint64
+    joint: Words
+    joint_shown: Words
     swapped: Words
     names: npt.NDArray[np.intp]
 
@@ -138,15 +140,16 @@ def compare_pairs(
     _check_pairs(index_a, index_b, len(evidence_a), len(evidence_b))
     masks = evidence_masks(spec)
     is_near = near_pairs(evidence_a, evidence_b, index_a, index_b, spec, filter_fill, threads)
+    is_equal = equal_pairs(evidence_a, evidence_b, index_a, index_b, is_near)
     levels = np.empty((len(index_a), len(spec.fields)), np.int8)
 
     def work(start: int, stop: int) -> None:
         pairs = slice(start, stop)
         _levels_kernel(
             evidence_a.tokens, evidence_b.tokens, evidence_a.rarity, evidence_b.rarity,
-            index_a[pairs], index_b[pairs], is_near[pairs],
-            masks.shown, masks.near, masks.level_masks, masks.different, masks.tests, masks.tested_field,
-            masks.always_tested, masks.street_parts, masks.street_whole, masks.swapped, masks.names,
+            index_a[pairs], index_b[pairs], is_near[pairs], is_equal[pairs],
+            masks.shown, masks.near, masks.equal, masks.level_masks, masks.different, masks.tests, masks.tested_field,
+            masks.always_tested, masks.joint, masks.joint_shown, masks.swapped, masks.names,
             levels[pairs],
         )  # fmt: skip
 
@@ -215,6 +218,28 @@ def _near_kernel(words: int) -> CompiledKernel:
     return CompiledKernel(write_near)
 
 
+def equal_pairs(
+    evidence_a: EncodedEvidence,
+    evidence_b: EncodedEvidence,
+    index_a: npt.NDArray[np.intp],
+    index_b: npt.NDArray[np.intp],
+    is_near: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.bool_]:
+    """Which groups' filters are the same to the bit, among those that are near: bool, shape (m, groups).
+
+    The same filter means the same q-grams in all of the group's fields: for names and dates the same values, but
+    for a few texts of repeated letters.
+    """
+    equal = np.zeros(is_near.shape, np.bool_)
+    for g in range(is_near.shape[1]):
+        filters_a, filters_b = evidence_a.group_filters[g], evidence_b.group_filters[g]
+        rows = np.flatnonzero(is_near[:, g])
+        for start in range(0, len(rows), PAIRS_PER_CHUNK):
+            part = rows[start : start + PAIRS_PER_CHUNK]
+            equal[part, g] = (filters_a[index_a[part]] == filters_b[index_b[part]]).all(axis=1)
+    return equal
+
+
 def evidence_masks(spec: EvidenceSpec) -> EvidenceMasks:
     """The spec as bit sets."""
     atoms = spec.atoms
@@ -229,20 +254,21 @@ def evidence_masks(spec: EvidenceSpec) -> EvidenceMasks:
         for token in spec.tokens
         for part, rest in _tests_of(token)
     ]
-    number, start = TokenPart("street", "house_number"), TokenPart("street", "street_start")
-    both = number in bit and start in bit
+    equal = [_union(bit, _implied(tuple(TokenPart(name) for name in group.fields))) for group in spec.groups]
+    joint = _joint_atoms(spec, bit)
     names = [field_index.get(name, -1) for name in (GIVEN, FAMILY)]
     names += [_first_unlike_in_sound(spec, name) for name in (GIVEN, FAMILY)]
     return EvidenceMasks(
         shown=np.array(shown, np.uint64),
         near=np.array(near, np.uint64),
+        equal=np.array(equal, np.uint64),
         level_masks=_level_masks(spec, bit),
         different=np.array([len(spec.level_codes(name)) for name in spec.fields], np.int8),
         tests=np.array([mask for mask, _ in tests], np.uint64),
         tested_field=np.array([f for _, f in tests], np.intp),
         always_tested=np.array([_worst_untested(spec, name) for name in spec.fields], np.int8),
-        street_parts=np.uint64(_union(bit, [number, start]) if both else 0),
-        street_whole=np.uint64(bit[TokenPart("street", "number_and_start")] if both else 0),
+        joint=np.array([parts for parts, _ in joint], np.uint64),
+        joint_shown=np.array([shown for _, shown in joint], np.uint64),
         swapped=np.array([bit.get(TokenPart(NAMES, code), 0) for code in ("exact", "soundex")], np.uint64),
         names=np.array(names, np.intp),
     )
@@ -255,6 +281,19 @@ def _implied(parts: tuple[TokenPart, ...]) -> list[TokenPart]:
     return [
         *parts,
         *(TokenPart(part.field, code) for part in parts for code in IMPLIED_CODES.get(part.code, ())),
+    ]
+
+
+def _joint_atoms(spec: EvidenceSpec, bit: Mapping[TokenPart, int]) -> list[tuple[int, int]]:
+    """Atoms that are known together, and what they then show, for every field that the spec sees so."""
+    return [
+        (
+            _union(bit, [TokenPart(name, code) for code in codes]),
+            _union(bit, _implied((TokenPart(name, shown),))),
+        )
+        for name in spec.fields
+        for codes, shown in JOINT_CODES
+        if all(TokenPart(name, code) in bit for code in (*codes, shown))
     ]
 
 
@@ -320,15 +359,17 @@ def _write_levels(  # pragma: no cover - compiled; held to its twin in tests/ref
     index_a: npt.NDArray[np.intp],
     index_b: npt.NDArray[np.intp],
     is_near: npt.NDArray[np.bool_],
+    is_equal: npt.NDArray[np.bool_],
     shown: Words,
     near: Words,
+    equal: Words,
     level_masks: Words,
     different: Levels,
     tests: Words,
     tested_field: npt.NDArray[np.intp],
     always_tested: Levels,
-    street_parts: np.uint64,
-    street_whole: np.uint64,
+    joint: Words,
+    joint_shown: Words,
     swapped: Words,
     names: npt.NDArray[np.intp],
     out: Levels,
@@ -344,8 +385,11 @@ def _write_levels(  # pragma: no cover - compiled; held to its twin in tests/ref
         for g in range(near.shape[0]):
             if is_near[k, g]:
                 known |= near[g]
-        if street_parts != zero and known & street_parts == street_parts:
-            known |= street_whole
+            if is_equal[k, g]:
+                known |= equal[g]
+        for c in range(joint.shape[0]):
+            if known & joint[c] == joint[c]:
+                known |= joint_shown[c]
         tested = zero
         for c in range(tests.shape[0]):
             if tests[c] & ~known == zero:

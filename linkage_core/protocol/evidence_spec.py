@@ -37,10 +37,18 @@ IMPLIED_CODES: Mapping[str, tuple[str, ...]] = {
     "nickname": ("nickname_sound",),
     "prefix3": ("prefix1",),
     "year_month": ("year", "decade"),
+    "year_digit_month_day": ("month_day",),
     "year_sorted_day_month": ("year", "decade"),
     "year": ("decade",),
 }  # fmt: skip
 """Codes that must agree when another one does."""
+
+JOINT_CODES: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("house_number", "street_start"), "number_and_start"),
+    (("year", "month_day"), "exact"),
+    (("decade", "year_digit_month_day"), "exact"),
+)
+"""Codes of one field that together make another one agree: a year and a month with its day are a date."""
 
 FIELD_LEVELS: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     GIVEN: (

@@ -10,9 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from linkage_core.custodian.blocking_keys import coding_functions
-from linkage_core.custodian.field_columns import field_columns
-from linkage_core.custodian.nickname_table import load_formal_names
+from linkage_core.custodian.field_columns import protocol_columns
 from linkage_core.custodian.normalise import normalise_batch
 from linkage_core.custodian.source_format import SourceFormat
 from linkage_core.custodian.tokens import encode_tokens
@@ -117,8 +115,7 @@ def blocking_columns(side: pa.RecordBatch, key: bytes) -> np.ndarray:
 def token_columns(side: pa.RecordBatch, spec: EvidenceSpec, key: bytes) -> np.ndarray:
     """All tokens of a side, the passes' first: uint64, shape (n, tokens)."""
     keys = {token.name: derive_key(key, ("token", token.name)) for token in spec.tokens}
-    functions = coding_functions(load_formal_names(PROTOCOL.nickname_table))
-    return encode_tokens(field_columns(side, spec.fields, functions), spec.tokens, keys, side.num_rows)
+    return encode_tokens(protocol_columns(side, PROTOCOL), spec.tokens, keys, side.num_rows)
 
 
 def candidate_pairs(registers: Registers) -> CandidatePairs:

@@ -21,10 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from linkage_core.custodian.blocking_keys import coding_functions
-from linkage_core.custodian.field_columns import field_columns
+from linkage_core.custodian.field_columns import protocol_columns
 from linkage_core.custodian.key_derivation import derive_custodian_keys
-from linkage_core.custodian.nickname_table import load_formal_names
 from linkage_core.custodian.normalise import normalise_batch
 from linkage_core.custodian.source_format import SourceFormat
 from linkage_core.custodian.text_columns import raw_batch
@@ -208,9 +206,10 @@ def _encode(side: pa.Table, keys: Mapping[str, bytes]) -> np.ndarray:
     columns |= {FIELDS[name]: side[name].to_pylist() for name in side.column_names if name in FIELDS}
     written = SourceFormat(emptying_rules=BROKEN_DATES)
     records = normalise_batch(raw_batch(columns), PROTOCOL, written).records
-    spec, functions = evidence_of(PROTOCOL), coding_functions(load_formal_names(PROTOCOL.nickname_table))
-    seen = field_columns(records, spec.fields, functions)
-    return encode_tokens(seen, spec.tokens[: spec.passes], keys, records.num_rows)
+    spec = evidence_of(PROTOCOL)
+    return encode_tokens(
+        protocol_columns(records, PROTOCOL), spec.tokens[: spec.passes], keys, records.num_rows
+    )
 
 
 def _numbers(text: str) -> list[int]:

@@ -30,6 +30,7 @@ DEFINITIONS = (
     "birth_date:year_month+sex",
     "birth_date:year_digit_month_day+phone",
     "names+birth_date:decade",
+    "given_name:nickname+given_name:nickname_sound+sex",
 )
 TRANSFER_KEY, UNIT_KEY, TOKENS_KEY = (
     hashlib.sha256(f"golden {what} key".encode()).digest() for what in ("transfer", "encryption", "tokens")

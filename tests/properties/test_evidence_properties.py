@@ -12,7 +12,12 @@ from linkage_core.custodian.diffusion import diffuse, diffusion_table
 from linkage_core.custodian.field_aggregates import q_gram_differences
 from linkage_core.custodian.field_columns import FieldColumn
 from linkage_core.custodian.q_grams import value_q_grams
-from linkage_core.linkage_unit.comparison_vectors import compare_pairs, near_pairs, near_threshold
+from linkage_core.linkage_unit.comparison_vectors import (
+    compare_pairs,
+    equal_pairs,
+    near_pairs,
+    near_threshold,
+)
 from linkage_core.linkage_unit.competition import MOST_SWEEPS, compete, expect_patterns, pass_messages
 from linkage_core.linkage_unit.link_probabilities import (
     LinkProbabilities,
@@ -99,9 +104,13 @@ def test_levels_agree_with_sets_of_known_atoms(seed):
         filters = a.group_filters[g], b.group_filters[g]
         expected = [slow_near(filters[0][x], filters[1][y], limit) for x, y in zip(i, j, strict=True)]
         assert near[:, g].tolist() == expected
+    equal = equal_pairs(a, b, i, j, near)
+    for g, (filters_a, filters_b) in enumerate(zip(a.group_filters, b.group_filters, strict=True)):
+        same = [filters_a[i[k]].any() and np.array_equal(filters_a[i[k]], filters_b[j[k]]) for k in range(16)]
+        assert equal[:, g].tolist() == same
     levels = compare_pairs(a, b, i, j, SPEC, fill).levels
     for k in range(16):
-        known = slow_known(a.tokens[i[k]], b.tokens[j[k]], near[k], SPEC, IMPLIED_CODES)
+        known = slow_known(a.tokens[i[k]], b.tokens[j[k]], near[k], equal[k], SPEC, IMPLIED_CODES)
         for f, field in enumerate(FIELDS):
             names = SPEC.level_names(field)
             got = names[levels[k, f]] if levels[k, f] >= 0 else None

@@ -19,7 +19,7 @@ def slow_q_gram_differences(first: set, second: set) -> int:
     return len(first ^ second)
 
 
-def slow_known(tokens_a, tokens_b, near_groups, spec, implied):
+def slow_known(tokens_a, tokens_b, near_groups, equal_groups, spec, implied):
     """Atoms known to agree, as a set of (field, code)."""
     known = set()
     for definition, a, b in zip(spec.tokens, tokens_a, tokens_b, strict=True):
@@ -27,11 +27,17 @@ def slow_known(tokens_a, tokens_b, near_groups, spec, implied):
             for part in definition.parts:
                 known.add((part.field, part.code))
                 known |= {(part.field, code) for code in implied.get(part.code, ())}
-    for group, is_near in zip(spec.groups, near_groups, strict=True):
+    for group, is_near, is_equal in zip(spec.groups, near_groups, equal_groups, strict=True):
         if is_near:
             known |= {(field, "near") for field in group.fields}
+        if is_equal:
+            exact = ("exact", *implied["exact"])
+            known |= {(field, code) for field in group.fields for code in exact}
     if {("street", "house_number"), ("street", "street_start")} <= known:
         known.add(("street", "number_and_start"))
+    for codes in (("year", "month_day"), ("decade", "year_digit_month_day")):
+        if all(("birth_date", code) in known for code in codes):
+            known |= {("birth_date", code) for code in ("exact", *implied["exact"])}
     return known
 
 

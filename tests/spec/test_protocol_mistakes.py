@@ -18,7 +18,7 @@ PASS_FOUR = 'parts = ["birth_date:year_digit_month_day", "sex"]'
 PASS_LAST = 'parts = ["street:house_number", "street:street_start"]'
 TABLE = GOOD[GOOD.index("[nickname_table]") : GOOD.index("# Pairs that agree")]
 GIVEN = 'name = "given_name"\nkind = "name"'
-TOKEN = '["given_name", "family_name"],'
+TOKEN = '["birth_date", "sex"],'
 GROUP = 'fields = ["given_name", "family_name"]'
 DIGITS = "9" * 5000
 

@@ -8,13 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from linkage_core.custodian.blocking_keys import coding_functions, street_start
+from linkage_core.custodian.blocking_keys import street_start
 from linkage_core.custodian.diffusion import diffuse, diffusion_table
 from linkage_core.custodian.encode_evidence import encode_evidence
 from linkage_core.custodian.field_aggregates import agreement_rate, level_rates, swap_rate
-from linkage_core.custodian.field_columns import FieldColumn, field_columns
+from linkage_core.custodian.field_columns import FieldColumn, protocol_columns
 from linkage_core.custodian.key_derivation import derive_custodian_keys
-from linkage_core.custodian.nickname_table import load_formal_names
 from linkage_core.custodian.rarity_bands import rarity_bands
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.encoded_evidence import check_evidence, concat_evidence, take_evidence
@@ -25,7 +24,6 @@ FIELDS = ("given_name", "family_name", "birth_date", "sex", "postcode")
 PROTOCOL = protocol_over(FIELDS)
 SPEC = evidence_of(PROTOCOL)
 FIELD_SPECS = {name: PROTOCOL.field(name) for name in FIELDS}
-FUNCTIONS = coding_functions(load_formal_names(PROTOCOL.nickname_table))
 KEY, OTHER_KEY = (sha256(name).digest() for name in (b"one key", b"another key"))
 
 
@@ -54,9 +52,9 @@ def column_of(name):
 
 def test_a_token_agrees_exactly_when_all_its_parts_do_and_is_null_when_one_is_missing():
     tokens = encode(PEOPLE)[0].tokens
-    names = tokens[:, column_of("given_name+family_name")]
-    assert names[0] == names[1] != names[2] and names[3] == 0
-    assert len(set(tokens[:3, column_of("given_name+birth_date")].tolist())) == 3
+    sexes = tokens[:, column_of("family_name+sex")]
+    assert sexes[0] == sexes[1] != sexes[2] and sexes[3] == 0
+    assert len(set(tokens[:3, column_of("birth_date+sex")].tolist())) == 3
     assert tokens[1, column_of("family_name+postcode")] == 0
 
 
@@ -117,7 +115,7 @@ def test_a_small_band_joins_its_neighbour():
 
 
 def test_rates_add_up_and_exact_agreement_is_computed():
-    columns = field_columns(PEOPLE, FIELDS, FUNCTIONS)
+    columns = protocol_columns(PEOPLE, PROTOCOL)
     rates = level_rates(columns, SPEC, FIELD_SPECS, seed=1, random_pairs=2000)
     for name, field_rates in zip(FIELDS, rates, strict=True):
         assert len(field_rates) == len(SPEC.level_names(name))
@@ -128,7 +126,7 @@ def test_rates_add_up_and_exact_agreement_is_computed():
 
 def test_a_field_without_values_has_equal_rates():
     batch = records(given_name=["ann", "bob"], family_name=["x", "y"])
-    rates = level_rates(field_columns(batch, FIELDS, FUNCTIONS), SPEC, FIELD_SPECS, seed=1, random_pairs=10)
+    rates = level_rates(protocol_columns(batch, PROTOCOL), SPEC, FIELD_SPECS, seed=1, random_pairs=10)
     assert rates[FIELDS.index("postcode")] == pytest.approx((1 / 2,) * 2)
 
 
