@@ -79,7 +79,7 @@ def opened(folder: Path) -> OpenJob:
 
 
 def compute_chunk(folder: Path, stage: str, number: int, pieces: int = 1) -> None:
-    """Compute one chunk and write it down; ``pieces`` above 1 take less memory and longer, to the same bytes.
+    """Compute one chunk, if it is not there, and write it down; more ``pieces`` take less memory, to the same bytes.
 
     Raises
     ------
@@ -87,7 +87,9 @@ def compute_chunk(folder: Path, stage: str, number: int, pieces: int = 1) -> Non
         E-PAIR-BUDGET, E-KERNEL-INPUT; E-CHUNK-FILE when an earlier stage is not done or the disk is full.
     """
     work = opened(folder)
-    work.job.write(stage, number, STAGES[stage](work, number, pieces))
+    # A cluster asks again for what a lost worker had answered and written.
+    if work.job.read(stage, number) is None:
+        work.job.write(stage, number, STAGES[stage](work, number, pieces))
 
 
 def needed(job: Job, stage: str, number: int) -> Chunk:

@@ -181,7 +181,6 @@ def _run_on_cluster(job: Job, chunks: Sequence[ChunkName], limits: ChunkLimits) 
     if not chunks:
         return
     try:
-        from distributed import wait
         from prefect_dask import DaskTaskRunner
     except ImportError:
         raise NightlinkError(
@@ -199,11 +198,9 @@ def _run_on_cluster(job: Job, chunks: Sequence[ChunkName], limits: ChunkLimits) 
                 )
                 for stage, number in chunks
             ]  # fmt: skip
-            wait(futures, timeout=limits.deadline_s * len(chunks))
-            answers = runner.client.gather(futures)
-    except TimeoutError:
-        raise _late(limits.deadline_s) from None
-    except Exception as error:
+            give_up = time.monotonic() + limits.deadline_s * len(chunks)
+            answers = [future.result(timeout=max(give_up - time.monotonic(), 0)) for future in futures]
+    except Exception as error:  # too late, too, is no answer: nobody here can end a kernel there
         raise _lost_cluster(error) from None
     for chunk, answer in zip(chunks, answers, strict=True):
         if "done" not in answer:

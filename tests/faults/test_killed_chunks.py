@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -212,3 +214,54 @@ def test_published_nights_leave_no_working_file_and_others_files_stay(job: Job) 
     assert {path.name for path in job.state_folder.iterdir()} == {foreign.name, job.folder.name}
     remove_work(job.state_folder)
     assert [path.name for path in job.state_folder.iterdir()] == [foreign.name]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """A Dask scheduler and two worker processes that talk over TCP on this machine."""
+    where = tmp_path / "scheduler.json"
+    quiet = {"cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    here = ["--host", "127.0.0.1", "--no-dashboard"]
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", *here, "--port", "0"]
+    processes = [subprocess.Popen([*command, "--scheduler-file", str(where)], **quiet)]
+    try:
+        wait_for(where.exists)
+        address = json.loads(where.read_text())["address"]
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", address, *here, "--nthreads", "1"]
+        processes += [subprocess.Popen([*command, "--no-nanny"], **quiet) for _ in range(2)]
+        yield address, processes[1:]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.slow
+def test_a_cluster_gives_the_same_bytes_and_a_killed_worker_costs_its_chunks_only(
+    job: Job,
+    done_job: Job,
+    cluster,  # noqa: ANN001
+) -> None:
+    address, workers = cluster
+    done: dict[str, int] = {}
+
+    def kill_a_worker() -> None:
+        wait_for(lambda: len(list(job.folder.glob("pa*.chunk"))) >= 3, 200.0)
+        done.update({path.name: path.stat().st_mtime_ns for path in job.folder.glob("*.chunk")})
+        workers[0].kill()
+
+    killer = threading.Thread(target=kill_a_worker, daemon=True)
+    killer.start()
+    run_chunks(job, all_stages(job), replace(LIMITS, cluster=address))
+    killer.join()
+    assert workers[0].wait(30) == -signal.SIGKILL and len(done) < len(chunks_of(done_job))
+    assert chunks_of(job) == chunks_of(done_job)
+    again = [name for name, moment in done.items() if (job.folder / name).stat().st_mtime_ns != moment]
+    assert len(again) <= 1  # one that was written and not yet told
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_not_there_is_told(job: Job) -> None:
+    limits = replace(LIMITS, cluster="tcp://127.0.0.1:9", deadline_s=5.0)
+    with pytest.raises(NightlinkError, match="E-CLUSTER"):
+        run_chunks(job, all_stages(job), limits)
