@@ -74,5 +74,5 @@ def test_the_world_is_searched_whole(night_world: NightWorld) -> None:
 
     [warehouse] = (searched / "tables").glob("*warehouse*.txt")
     assert warehouse.stat().st_size > 100_000
-    assert "records encoded" in "".join(p.read_text() for p in (searched / "transcripts").iterdir())
+    assert "records delivered" in "".join(p.read_text() for p in (searched / "transcripts").iterdir())
     assert list((searched / "parts").iterdir())
