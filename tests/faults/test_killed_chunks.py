@@ -158,11 +158,11 @@ def spoil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
 
 def test_a_kernel_that_spins_is_killed_at_its_deadline(spoiled_job: Job, spoil) -> None:  # noqa: ANN001
     spoil("spin 2 0")
-    began = time.monotonic()
+    began, before = time.monotonic(), set(psutil.Process().children())  # other tests' servers
     with pytest.raises(NightlinkError, match="E-TIMEOUT.*within 5 s; its process was killed"):
         run_chunks(spoiled_job, PAIRS, replace(LIMITS, deadline_s=5.0))
     assert time.monotonic() - began < 60
-    assert not psutil.Process().children()
+    assert set(psutil.Process().children()) <= before
     assert spoiled_job.read("pairs", 2) is None
 
 
