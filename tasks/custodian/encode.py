@@ -25,7 +25,7 @@ from tasks.custodian.settings import CustodianSite
 from tasks.custodian.spool import RecordSpool
 from tasks.protocol.stages import announce, stage
 
-PART_ROWS = 16_384
+PART_ROWS = 8_192
 """Records a part, nearly: what is in memory at once, times the threads, whatever the number of all records."""
 
 
