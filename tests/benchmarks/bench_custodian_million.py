@@ -67,6 +67,7 @@ class Night:
 
 def make_people(count: int, folder: Path) -> pa.Table:
     """One side of the generator's people; kept in the folder, since a million take half a minute to make."""
+    folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"people-{count}.parquet"
     if not file.exists():
         postcodes = max(3, count // PEOPLE_A_POSTCODE)
