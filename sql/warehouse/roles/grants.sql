@@ -17,14 +17,14 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA warehouse, linkage, content, audit, resear
 GRANT USAGE ON SCHEMA warehouse, linkage TO linkage_loader;
 GRANT SELECT ON ALL TABLES IN SCHEMA warehouse, linkage TO linkage_loader;
 GRANT INSERT, DELETE ON linkage.link_staging, linkage.entity_staging TO linkage_loader;
-GRANT EXECUTE ON FUNCTION linkage.begin_run, linkage.count_link_changes, linkage.publish_run, linkage.fail_run
-    TO linkage_loader;
+GRANT EXECUTE ON FUNCTION linkage.begin_run, linkage.count_link_changes, linkage.stage_matches_as_entities,
+    linkage.carry_entity_ids, linkage.publish_run, linkage.fail_run TO linkage_loader;
 
 -- The auditor: reads what the audit speaks of, and nothing else.
 GRANT USAGE ON SCHEMA warehouse, linkage, audit TO auditor;
 GRANT SELECT ON ALL TABLES IN SCHEMA warehouse, audit TO auditor;
-GRANT SELECT ON linkage.project, linkage.link_run, linkage.delivery, linkage.run_delivery, linkage.link, linkage.entity_member
-    TO auditor;
+GRANT SELECT ON linkage.project, linkage.link_run, linkage.delivery, linkage.run_delivery, linkage.link, linkage.entity_member,
+    linkage.entity_change TO auditor;
 
 -- The researcher: the views.
 GRANT USAGE ON SCHEMA research TO researcher;

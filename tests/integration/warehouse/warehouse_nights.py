@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
@@ -15,16 +15,18 @@ from sqlalchemy import Engine
 
 from linkage_core.audit.audit_events import (
     ContentLoaded,
+    EntitiesPublished,
     LinkCounts,
     NightPublished,
     RunFailed,
     canonical_event,
 )
+from linkage_core.linkage_unit.entity_clusters import digest_of_entity_rows
 from linkage_core.linkage_unit.link_table import digest_of_link_rows
 from sql.engine import make_engine
 from sql.warehouse.content import ContentLoad, load_content
 from sql.warehouse.ledger import LedgerRun, RunDescription, begin_run
-from sql.warehouse.links import Delivery, LinkChanges, LinkRow, Publication, publish_links
+from sql.warehouse.links import Delivery, EntityRow, LinkChanges, LinkRow, Publication, publish_links
 from sql.warehouse.login_roles import LINKAGE_LOADER, content_role
 
 CONTENT_TABLES = {"hospital": ["admission"], "pharmacy": ["dispensing"]}
@@ -116,10 +118,11 @@ class Nights:
 
     def event_maker(
         self, run: LedgerRun, rows: Sequence[LinkRow], deliveries: Sequence[Delivery]
-    ) -> Callable[[LinkChanges], str]:
+    ) -> Callable[..., str]:
         matches = sum(row[2] == "match" for row in rows)
 
-        def make_event(changes: LinkChanges) -> str:
+        def make_event(changes: LinkChanges, members: Iterable[EntityRow] = ()) -> str:
+            kept = list(members)
             return canonical_event(
                 NightPublished(
                     run_id=run.run_id, project=run.project, as_of=run.as_of, fence=run.fence,
@@ -130,6 +133,10 @@ class Nights:
                     links=LinkCounts(opened=changes.opened, closed=changes.closed, kept=changes.kept,
                                      match=matches, possible_match=len(rows) - matches),
                     link_table_digest=digest_of_link_rows(sorted(rows)),
+                    entities=EntitiesPublished(
+                        entities=len({row[0] for row in kept}), members=len(kept), components_split=0,
+                        entity_table_digest=digest_of_entity_rows(kept),
+                    ),
                 )
             )  # fmt: skip
 
@@ -142,11 +149,13 @@ class Nights:
         counts: Mapping[str, Any] | None = None,
         deliveries: Sequence[Delivery] | None = None,
         engine: Engine | None = None,
+        entities: Sequence[EntityRow] | None = None,
     ) -> Publication:
         deliveries = deliveries or self.deliveries(run)
         return publish_links(
             engine or self.warehouse.loader, run, lambda: iter(rows), deliveries=deliveries, counts=counts or {},
             make_event=self.event_maker(run, rows, deliveries), retry_window_s=5.0,
+            entities=None if entities is None else lambda: entities,
         )  # fmt: skip
 
     def night(self, run_id: str, rows: Sequence[LinkRow], as_of: date = FIRST_NIGHT) -> LedgerRun:
