@@ -2,16 +2,14 @@
 -- Content loaders, one per custodian, get theirs from content_loader.sql.
 DO $$
 BEGIN
-    EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC, linkage_loader, auditor, researcher', current_database());
-    EXECUTE format('GRANT CONNECT ON DATABASE %I TO linkage_loader, auditor, researcher', current_database());
+    EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC, linkage_loader, auditor', current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO linkage_loader, auditor', current_database());
 END
 $$;
 
-REVOKE ALL ON SCHEMA warehouse, linkage, content, audit, research FROM PUBLIC, linkage_loader, auditor, researcher;
-REVOKE ALL ON ALL TABLES IN SCHEMA warehouse, linkage, content, audit, research
-    FROM PUBLIC, linkage_loader, auditor, researcher;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA warehouse, linkage, content, audit, research
-    FROM PUBLIC, linkage_loader, auditor, researcher;
+REVOKE ALL ON SCHEMA warehouse, linkage, content, audit, access, research FROM PUBLIC, linkage_loader, auditor;
+REVOKE ALL ON ALL TABLES IN SCHEMA warehouse, linkage, content, audit, access, research FROM PUBLIC, linkage_loader, auditor;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA warehouse, linkage, content, audit, access, research FROM PUBLIC, linkage_loader, auditor;
 
 -- The linkage unit: reads the ledger and the links, stages, and writes through functions alone.
 GRANT USAGE ON SCHEMA warehouse, linkage TO linkage_loader;
@@ -26,6 +24,8 @@ GRANT SELECT ON ALL TABLES IN SCHEMA warehouse, audit TO auditor;
 GRANT SELECT ON linkage.project, linkage.link_run, linkage.delivery, linkage.run_delivery, linkage.link, linkage.entity_member,
     linkage.entity_change TO auditor;
 
--- The researcher: the views.
-GRANT USAGE ON SCHEMA research TO researcher;
-GRANT SELECT ON ALL TABLES IN SCHEMA research TO researcher;
+-- Whoever meets a policy of row-level security calls these.
+GRANT EXECUTE ON FUNCTION access.reads_all, access.linkage_projects, access.research_id TO linkage_loader, auditor;
+
+-- Research projects: the views.
+SELECT access.grant_research(r.login_role) FROM access.research_project AS r;

@@ -307,6 +307,7 @@ BEGIN
     SELECT r.links_opened, r.links_closed, r.links_kept INTO links_opened, links_closed, links_kept
       FROM linkage.replace_links(v_run) AS r;
     PERFORM linkage.replace_entities(v_run);
+    PERFORM access.name_run(p_run_id);
     DELETE FROM linkage.link_staging AS s WHERE s.run_id = p_run_id;
     DELETE FROM linkage.entity_staging AS s WHERE s.run_id = p_run_id;
     ANALYZE linkage.link;  -- so that readers' first queries after a night are planned for what is there

@@ -27,9 +27,10 @@ from sql.engine import make_engine
 from sql.warehouse.content import ContentLoad, load_content
 from sql.warehouse.ledger import LedgerRun, RunDescription, begin_run
 from sql.warehouse.links import Delivery, EntityRow, LinkChanges, LinkRow, Publication, publish_links
-from sql.warehouse.login_roles import LINKAGE_LOADER, content_role
+from sql.warehouse.login_roles import LINKAGE_LOADER, OWNER, RESEARCHER, admit_research, content_role
 
 CONTENT_TABLES = {"hospital": ["admission"], "pharmacy": ["dispensing"]}
+RESEARCH_ROLES = ("researcher", "another_researcher")
 FINGERPRINT = "ab" * 32
 KEY_CHECK_VALUE = "0123456789abcdef"
 FIRST_NIGHT = date(2026, 3, 1)
@@ -55,6 +56,26 @@ class Warehouse:
     def loader(self) -> Engine:
         return self.engine(LINKAGE_LOADER)
 
+    def as_researcher(self, statement: str, role: str = "researcher") -> list[tuple[Any, ...]]:
+        """Rows of one statement, as a research project."""
+        connection = psycopg2.connect(self.urls[role])
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(statement)
+                return cursor.fetchall()
+        finally:
+            connection.close()
+
+    def outside(self, *records: str, role: str = "researcher") -> list[str]:
+        """What a research project sees in place of records or entities, in their order."""
+        known = dict(
+            self.as_superuser(
+                "SELECT p.inside::text, p.outside::text FROM access.pseudonym AS p"
+                f" JOIN access.research_project AS r USING (research_id) WHERE r.login_role = '{role}'"
+            )
+        )
+        return [known[record] for record in records]
+
     def as_superuser(self, statement: str, *, replica: bool = False) -> list[tuple[Any, ...]]:
         """Run SQL as a superuser; as a replica, triggers and foreign keys look away: the worst that can happen."""
         connection = psycopg2.connect(self.superuser_url)
@@ -74,7 +95,7 @@ class Warehouse:
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
-                " WHERE schemaname IN ('linkage', 'content', 'audit', 'warehouse') ORDER BY 1"
+                " WHERE schemaname IN ('linkage', 'content', 'audit', 'access', 'warehouse') ORDER BY 1"
             )
             for (table,) in cursor.fetchall():
                 cursor.execute(f"SELECT t::text FROM {table} AS t ORDER BY 1")
@@ -90,6 +111,10 @@ class Nights:
     warehouse: Warehouse
     project: str
     resolution: str = "one_to_one"
+
+    def __post_init__(self) -> None:
+        """The role ``researcher`` sees all projects of the tests."""
+        admit_research(self.warehouse.engine(OWNER), RESEARCHER, [self.project])
 
     def describe(self, run_id: str, as_of: date = FIRST_NIGHT) -> RunDescription:
         return RunDescription(
