@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from linkage_core.audit.audit_events import NightPublished, parse_event
+from linkage_core.audit.audit_events import NightPublished, RecordErased, RetentionApplied, parse_event
 from linkage_core.audit.hash_chain import check_chain
 from linkage_core.errors import NightlinkError
 from linkage_core.linkage_unit.entity_clusters import digest_of_entity_rows
@@ -15,6 +16,8 @@ from sql.engine import make_engine
 from sql.warehouse.audit_log import (
     ChainEntry,
     RecordedPublication,
+    count_buried,
+    read_buried_of_run,
     read_deliveries_of_run,
     read_entities_of_run,
     read_events,
@@ -52,6 +55,7 @@ def verify_audit(url_file: Path) -> VerifiedAudit:
         published = {e.run_id: (sequence, digest, e) for sequence, digest, e in _publications(events)}
         recorded = read_publications(connection)
         _check_runs({run: (s, d) for run, (s, d, _) in published.items()}, recorded)
+        _check_buried(events, count_buried(connection))
         nights = {run: _check_night(connection, event) for run, (_, _, event) in published.items()}
     return VerifiedAudit(head.sequence, head.hash.hex(), nights)
 
@@ -76,15 +80,30 @@ def _check_runs(published: dict[str, tuple[int, bytes]], recorded: list[Recorded
             raise _broken(f"the night {run_id} told differently by the ledger and the audit log")
 
 
+def _check_buried(events: list[ChainEntry], found: dict[tuple[str, str], int]) -> None:
+    """A row that was taken out in silence could look like an erased one: events say how many there are."""
+    told: Counter[tuple[str, str]] = Counter()
+    for _, _, text, _ in events:
+        event = parse_event(text)
+        if isinstance(event, RecordErased | RetentionApplied):
+            told[event.project, "link"] += event.links
+            told[event.project, "member"] += event.members
+    if +told != Counter(found):
+        raise _broken("another number of buried links or entity members than erasures and retention entered")
+
+
 def _check_night(connection: Connection, event: NightPublished) -> int:
     deliveries = {d.custodian: d.manifest_sha256 for d in read_deliveries_of_run(connection, event.run_id)}
     if deliveries != dict(event.deliveries):
         raise _broken(f"other deliveries of the night {event.run_id} than were published")
     rows: list[int] = [0]
-    digest = digest_of_link_rows(_counted(read_links_of_run(connection, event.run_id), rows))
+    links = _counted(read_links_of_run(connection, event.run_id), rows)
+    digest = digest_of_link_rows(links, read_buried_of_run(connection, event.run_id, "link"))
     if digest != event.link_table_digest:
         raise _broken(f"links of the night {event.run_id} with another digest than was published")
-    members = digest_of_entity_rows(read_entities_of_run(connection, event.run_id))
+    members = digest_of_entity_rows(
+        read_entities_of_run(connection, event.run_id), read_buried_of_run(connection, event.run_id, "member")
+    )
     published = NO_ENTITIES if event.entities is None else event.entities.entity_table_digest
     if members != published:
         raise _broken(f"entities of the night {event.run_id} with another digest than was published")
