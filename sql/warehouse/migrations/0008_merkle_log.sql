@@ -18,6 +18,8 @@ ALTER TABLE audit.event ADD COLUMN entry text CHECK (octet_length(entry) BETWEEN
 UPDATE audit.event SET entry = '{"at":"' || to_char(recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
     || '","by":"unknown","event":' || event || '}';
 ALTER TABLE audit.event ALTER COLUMN entry SET NOT NULL;
+-- The policies of roles/row_security.sql may not be there yet, and without one the owner would see no run.
+ALTER TABLE linkage.link_run NO FORCE ROW LEVEL SECURITY;
 DO $$
 DECLARE
     v_row record;
@@ -41,6 +43,7 @@ BEGIN
     END LOOP;
 END
 $$;
+ALTER TABLE linkage.link_run FORCE ROW LEVEL SECURITY;
 ALTER TABLE audit.event DROP COLUMN previous_hash, DROP COLUMN event_hash, DROP COLUMN event, DROP COLUMN recorded_at;
 COMMENT ON TABLE audit.event IS 'One canonical entry per change: when, by which login role, and the event.';
 COMMENT ON COLUMN linkage.link_run.audit_event_hash IS 'The Merkle leaf hash of the run''s audit entry.';
