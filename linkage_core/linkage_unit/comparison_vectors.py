@@ -435,9 +435,9 @@ def _write_levels(  # pragma: no cover - compiled; held to its twin in tests/ref
                 out[k, names[0]] = different[names[0]] + 2
                 out[k, names[1]] = -1
         # Who goes by the middle name differs in both: that is one difference, told by the given name.
-        if names[0] >= 0 and names[4] >= 0 and out[k, names[0]] >= different[names[0]]:
-            if out[k, names[4]] == different[names[4]]:
-                out[k, names[4]] = -1
+        given_differs = names[0] >= 0 and out[k, names[0]] >= different[names[0]]
+        if given_differs and names[4] >= 0 and out[k, names[4]] == different[names[4]]:
+            out[k, names[4]] = -1
 
 
 _levels_kernel: Callable[..., None] = CompiledKernel(_write_levels)

@@ -370,9 +370,9 @@ def _fixed_pairs(
 def untested_levels(levels: npt.NDArray[np.int8], spec: EvidenceSpec) -> npt.NDArray[np.bool_]:
     """Where a level is only the least that agrees, since nothing could have shown exact agreement.
 
-    A name, a birth date, a street or a middle name shows exact agreement through tokens beside other fields. Where those are
-    missing, a lower level may well be exact agreement that nobody could see. Of the core fields this is told for
-    one that stands alone: with several, "all were exact unseen" is impossible, for they would have shown each
+    A name, a birth date, a street or a middle name shows exact agreement through tokens beside other fields. Where
+    those are missing, a lower level may well be exact agreement that nobody could see. Of the core fields this is
+    told for one that stands alone: with several, "all were exact unseen" is impossible, for they would have shown each
     other.
 
     Parameters

@@ -52,7 +52,8 @@ def slow_level(field, known, spec, present, core, tokens_a, tokens_b):
     )
     if field in core or level in (names[0], "number_and_start", "initial"):
         return level
-    telling = [{"exact"}, *({"middle_name": [{"prefix1"}], "street": [{"house_number", "street_start"}]}.get(field, []))]
+    standing = {"middle_name": {"prefix1"}, "street": {"house_number", "street_start"}}
+    telling = [{"exact"}, standing.get(field)]
     tested = any(
         {part.code for part in token.parts if part.field == field} in telling
         and a != 0 != b
