@@ -1,7 +1,10 @@
 -- What an auditor reads.
 
--- name: read_events
-SELECT sequence, previous_hash, event, event_hash FROM audit.event ORDER BY sequence;
+-- name: read_entries
+SELECT sequence, entry FROM audit.event ORDER BY sequence;
+
+-- name: read_nodes
+SELECT level, position, hash FROM audit.node;
 
 -- name: read_links_of_run
 -- The link table as the run published it: opened by it or before, and closed after it or never. Within a project
@@ -28,7 +31,8 @@ SELECT m.entity_id::text, m.custodian, m.record::text
 
 -- name: read_publications
 -- Published runs, in the order of their audit events; NULL where a run has lost its event.
-SELECT r.run_id, r.project, r.fence, r.audit_sequence, r.audit_event_hash
+SELECT r.run_id, r.project, r.as_of, r.fence, r.protocol_version, r.protocol_fingerprint, r.key_epoch, r.code_version,
+       r.counts, r.audit_sequence, r.audit_event_hash
   FROM linkage.link_run AS r WHERE r.status = 'published' ORDER BY r.audit_sequence, r.run_id;
 
 -- name: read_head_runs

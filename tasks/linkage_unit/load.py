@@ -18,6 +18,7 @@ from linkage_core.audit.audit_events import (
     NightPublished,
     RunFailed,
     canonical_event,
+    digest_of_summary,
 )
 from linkage_core.errors import NightlinkError
 from linkage_core.linkage_unit.entity_clusters import digest_of_entity_rows
@@ -99,15 +100,16 @@ def load_links(
 ) -> None:
     """Links, deliveries, summary and audit event in one transaction; E-RUN-FENCED when a newer run was faster."""
     digest = digest_of_link_rows(_link_rows(linked))
+    counts = {**summary, "link_table_digest": digest}
     publication = publish_links(
         run.engine,
         run.ledger,
         lambda: _link_rows(linked),
         deliveries=[_ledger_delivery(delivery) for delivery in deliveries],
-        counts={**summary, "link_table_digest": digest},
+        counts=counts,
         make_event=lambda changes, members: canonical_event(
             _published_event(
-                run.ledger, deliveries, _entities_of_event(entities, members), summary, changes, digest
+                run.ledger, deliveries, _entities_of_event(entities, members), counts, changes, digest
             )
         ),
         entities=None if entities is None else lambda: entities.rows,
@@ -175,6 +177,7 @@ def _published_event(
             possible_match=summary["links"]["possible_match"],
         ),
         link_table_digest=digest,
+        summary_digest=digest_of_summary(summary),
         resolution=summary.get("resolution"),
         known_links=None if known is None else KnownLinksUsed(**known),
         entities=entities,
