@@ -108,3 +108,8 @@ PEOPLE ?= 1000000
 .PHONY: bench-custodian-million
 bench-custodian-million: setup ## a custodian's night with PEOPLE people, from PostgreSQL to the exchange: seconds by stage, peak memory
 	@$(BIN)/python -m tests.benchmarks.bench_custodian_million --people $(PEOPLE)
+
+LINKS ?= 10000000
+.PHONY: bench-warehouse
+bench-warehouse: setup ## the cookbook's questions over LINKS generated links: times, and no sequential scan in a plan
+	@$(BIN)/python -m tests.benchmarks.bench_warehouse --links $(LINKS) $(if $(FOLDER),--folder $(FOLDER))

@@ -4,7 +4,7 @@
 --
 -- Parameters: project; diagnosis (first three characters); atc (the code's first characters); first_day and last_day of
 -- discharge, both included: a fair period ends 180 days before the content's as-of date. A patient's first discharge in the
--- period counts. Matches only. Figures of fewer than 10 patients are not shown.
+-- period counts. Matches only. Fewer than 10 patients, or starters: no figures.
 WITH discharge AS (
     SELECT a.custodian, a.record_pseudonym, min(a.discharged) AS discharged
       FROM research.admission_v1 AS a
