@@ -14,8 +14,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linkage_core.custodian.keyed_hashing import digest_lanes, hmac_state, message_buffer
-from linkage_core.custodian.sha256_lanes import LANES, move_bytes
+from linkage_core.custodian.byte_moves import move_bytes
+from linkage_core.custodian.keyed_hashing import (
+    digest_lanes,
+    hmac_state,
+    message_buffer,
+    outer_blocks,
+    pad_message,
+    place_bytes,
+    swap_bytes,
+)
+from linkage_core.custodian.sha256_lanes import LANES, STATE_WORDS
 from linkage_core.custodian.text_columns import text_buffers
 from linkage_core.protocol.encoded_evidence import NULL_TOKEN
 
@@ -31,6 +40,18 @@ class CodedColumn:
 
     code_of_row: npt.NDArray[np.int64] = field(repr=False)
     codes: pa.Array = field(repr=False)
+
+
+def join_unordered(one: CodedColumn, other: CodedColumn) -> CodedColumn:
+    """Two columns as one: each row's smaller code, a line feed, its larger code; missing where either is."""
+    data, starts = zip(*(text_buffers(column.codes) for column in (one, other)), strict=True)
+    offsets = np.zeros(len(one.code_of_row) + 1, np.int32)
+    _joined_lengths_kernel(one.code_of_row, other.code_of_row, *starts, offsets)
+    joined = np.empty(int(offsets[-1]), np.uint8)
+    _join_kernel(one.code_of_row, other.code_of_row, *data, *starts, offsets, joined)
+    rows = np.where((one.code_of_row < 0) | (other.code_of_row < 0), -1, np.arange(len(one.code_of_row)))
+    codes = pa.StringArray.from_buffers(len(rows), pa.py_buffer(offsets), pa.py_buffer(joined))
+    return CodedColumn(rows, codes)
 
 
 @dataclass(frozen=True)
@@ -93,6 +114,46 @@ def keyed_values(key: bytes, book: CodeBook, parts: Sequence[int], out: npt.NDAr
 
 
 @numba.njit(cache=True, nogil=True)
+def _joined_lengths_kernel(one, other, one_starts, other_starts, offsets):  # type: ignore[no-untyped-def] # pragma: no cover
+    for row in range(len(one)):
+        length = 0
+        if one[row] >= 0 and other[row] >= 0:
+            length = one_starts[one[row] + 1] - one_starts[one[row]] + 1
+            length += other_starts[other[row] + 1] - other_starts[other[row]]
+        offsets[row + 1] = offsets[row] + length
+
+
+@numba.njit(cache=True, nogil=True)
+def _join_kernel(one, other, one_data, other_data, one_starts, other_starts, offsets, out):  # type: ignore[no-untyped-def] # pragma: no cover
+    for row in range(len(one)):
+        if one[row] < 0 or other[row] < 0:
+            continue
+        i, end_i = one_starts[one[row]], one_starts[one[row] + 1]
+        j, end_j = other_starts[other[row]], other_starts[other[row] + 1]
+        shared = 0
+        while i + shared < end_i and j + shared < end_j and one_data[i + shared] == other_data[j + shared]:
+            shared += 1
+        at = offsets[row]
+        if j + shared == end_j or (i + shared < end_i and one_data[i + shared] > other_data[j + shared]):
+            at = _write_line(out, at, other_data, j, end_j, True)
+            _write_line(out, at, one_data, i, end_i, False)
+        else:
+            at = _write_line(out, at, one_data, i, end_i, True)
+            _write_line(out, at, other_data, j, end_j, False)
+
+
+@numba.njit(cache=True, nogil=True)
+def _write_line(out, at, data, start, stop, ended):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Write a code, and a line feed if it is to be ended; the place behind it."""
+    move_bytes(out, at, data, start, stop - start)
+    at += stop - start
+    if ended:
+        out[at] = 0x0A
+        at += 1
+    return at
+
+
+@numba.njit(cache=True, nogil=True)
 def _write_codes_kernel(data, starts, text, offsets):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     for code in range(len(offsets) - 1):
         at, length = starts[code], offsets[code + 1] - offsets[code]
@@ -104,8 +165,8 @@ def _write_codes_kernel(data, starts, text, offsets):  # type: ignore[no-untyped
 @numba.njit(cache=True, nogil=True)
 def _keyed_kernel(inner, outer, data, starts, code_of_row, parts, messages, out):  # type: ignore[no-untyped-def] # pragma: no cover
     rows, capacity, flat = code_of_row.shape[1], messages.shape[1], messages.reshape(-1)
-    state, words = np.empty(8 * LANES, np.uint32), np.empty(16 * LANES, np.uint32)
-    lengths, row_of_lane = np.zeros(LANES, np.int64), np.empty(LANES, np.int64)
+    states, second = np.empty(STATE_WORDS * LANES, np.uint32), outer_blocks()
+    blocks, row_of_lane = np.zeros(LANES, np.int64), np.empty(LANES, np.int64)
     used = 0
     for row in range(rows + 1):  # one more, to hash the lanes that are left
         if row < rows:
@@ -115,32 +176,23 @@ def _keyed_kernel(inner, outer, data, starts, code_of_row, parts, messages, out)
             if missing:
                 out[row] = NULL_TOKEN
             else:
-                length = 0
+                at = used * capacity
                 for part in parts:
                     start, stop = starts[code_of_row[part, row]], starts[code_of_row[part, row] + 1]
-                    move_bytes(flat, used * capacity + length, data, start, stop - start)
-                    length += stop - start
-                lengths[used], row_of_lane[used] = length, row
+                    place_bytes(flat, at, data, start, stop - start)
+                    at += stop - start
+                blocks[used] = pad_message(flat, used * capacity, at - used * capacity)
+                row_of_lane[used] = row
                 used += 1
         if used == LANES or (row == rows and used > 0):
-            digest_lanes(inner, outer, messages, lengths, state, words)
+            digest_lanes(inner, outer, flat, capacity, blocks, states, second)
             for lane in range(used):
-                out[row_of_lane[lane]] = _token(state[lane], state[LANES + lane])
+                out[row_of_lane[lane]] = _token(states[STATE_WORDS * lane], states[STATE_WORDS * lane + 1])
             used = 0
 
 
 @numba.njit(cache=True, nogil=True)
 def _token(first, second):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """The digest's first eight bytes as a little-endian number, from its first two big-endian words."""
-    token = np.uint64(_swap_bytes(first)) | np.uint64(_swap_bytes(second)) << np.uint64(32)
+    token = np.uint64(swap_bytes(first)) | np.uint64(swap_bytes(second)) << np.uint64(32)
     return token if token != NULL_TOKEN else np.uint64(1)
-
-
-@numba.njit(cache=True, nogil=True)
-def _swap_bytes(word):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    return np.uint32(
-        (word >> np.uint32(24))
-        | ((word >> np.uint32(8)) & np.uint32(0xFF00))
-        | ((word << np.uint32(8)) & np.uint32(0xFF0000))
-        | (word << np.uint32(24))
-    )

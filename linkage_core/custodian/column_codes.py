@@ -41,6 +41,8 @@ def code_values(
     functions : mapping of str to callable
         The codes' functions, for those that no column code is for, and for values that are not ASCII.
     """
+    if code == "nickname_sound":
+        return code_values(code_values(values, "nickname", functions), "soundex", functions)
     column_code = COLUMN_CODES.get(code)
     if column_code is not None and _is_lower_ascii(values):
         return column_code(values)
@@ -50,8 +52,7 @@ def code_values(
 
 def _is_lower_ascii(values: pa.Array) -> bool:
     data, offsets = text_buffers(values)
-    used = data[offsets[0] : offsets[-1]]
-    return not ((used >= 0x80) | ((used >= 0x41) & (used <= 0x5A))).any()
+    return bool(_lower_ascii_kernel(data[offsets[0] : offsets[-1]]))
 
 
 def _slice(start: int, stop: int | None, values: pa.Array) -> pa.Array:
@@ -123,6 +124,14 @@ def _pieces(
     _gather_kernel(data, first, offsets, kept)
     pieces = pa.StringArray.from_buffers(len(length), pa.py_buffer(offsets), pa.py_buffer(kept))
     return pc.if_else(pa.array(length > 0), pieces, pa.scalar(None, pa.utf8()))
+
+
+@numba.njit(cache=True, nogil=True)
+def _lower_ascii_kernel(data):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    found = False
+    for byte in data:
+        found |= (byte >= 0x80) | ((byte >= 0x41) & (byte <= 0x5A))
+    return not found
 
 
 @numba.njit(cache=True, nogil=True)
