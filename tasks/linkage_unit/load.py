@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Any
 
 from linkage_core.audit.audit_events import (
@@ -18,16 +19,18 @@ from linkage_core.audit.audit_events import (
     NightPublished,
     RunFailed,
     canonical_event,
+    digest_of_summary,
 )
 from linkage_core.errors import NightlinkError
 from linkage_core.linkage_unit.entity_clusters import digest_of_entity_rows
 from linkage_core.linkage_unit.link_table import digest_of_link_rows, links_as_rows, merge_link_rows
 from linkage_core.protocol.linkage_protocol import protocol_fingerprint
 from sql.engine import Engine, make_engine
+from sql.warehouse.erasure import anyone_suppressed, suppressed_records
 from sql.warehouse.ledger import LedgerRun, RunDescription, begin_run, fail_run, project_lock
-from sql.warehouse.links import Delivery, LinkChanges, LinkRow, publish_links
+from sql.warehouse.links import Delivery, EntityRow, LinkChanges, LinkRow, publish_links
 from tasks.linkage_unit.linked_custodians import JoinedEntities, LinkedCustodians
-from tasks.linkage_unit.receive import ReceivedDelivery
+from tasks.linkage_unit.receive import ErasedOf, ReceivedDelivery
 from tasks.linkage_unit.settings import LinkageUnit
 from tasks.linkage_unit.work_folder import remove_work
 from tasks.protocol.code_version import code_version
@@ -41,6 +44,11 @@ class NightRun:
     engine: Engine
     ledger: LedgerRun
     published_before: bool
+
+    @property
+    def erased_of(self) -> ErasedOf | None:
+        """Tells which records were erased; None where nobody was, so that nobody need ask for every record."""
+        return partial(suppressed_records, self.engine) if anyone_suppressed(self.engine) else None
 
 
 @contextmanager
@@ -99,16 +107,19 @@ def load_links(
 ) -> None:
     """Links, deliveries, summary and audit event in one transaction; E-RUN-FENCED when a newer run was faster."""
     digest = digest_of_link_rows(_link_rows(linked))
+    counts = {**summary, "link_table_digest": digest}
     publication = publish_links(
         run.engine,
         run.ledger,
         lambda: _link_rows(linked),
         deliveries=[_ledger_delivery(delivery) for delivery in deliveries],
-        counts={**summary, "link_table_digest": digest},
-        make_event=lambda changes: canonical_event(
-            _published_event(run.ledger, deliveries, entities, summary, changes, digest)
+        counts=counts,
+        make_event=lambda changes, members: canonical_event(
+            _published_event(
+                run.ledger, deliveries, _entities_of_event(entities, members), counts, changes, digest
+            )
         ),
-        entities=lambda: entities.rows if entities is not None else (),
+        entities=None if entities is None else lambda: entities.rows,
     )
     changes = publication.links
     announce(f"links opened: {changes.opened}, closed: {changes.closed}, kept: {changes.kept}")
@@ -144,7 +155,7 @@ def _ledger_delivery(delivery: ReceivedDelivery) -> Delivery:
 def _published_event(
     ledger: LedgerRun,
     deliveries: Sequence[ReceivedDelivery],
-    entities: JoinedEntities | None,
+    entities: EntitiesPublished,
     summary: dict[str, Any],
     changes: LinkChanges,
     digest: str,
@@ -173,19 +184,40 @@ def _published_event(
             possible_match=summary["links"]["possible_match"],
         ),
         link_table_digest=digest,
+        summary_digest=digest_of_summary(summary),
         resolution=summary.get("resolution"),
         known_links=None if known is None else KnownLinksUsed(**known),
-        entities=None if entities is None else _entities_of_event(entities),
+        entities=entities,
     )
 
 
-def _entities_of_event(entities: JoinedEntities) -> EntitiesPublished:
+def _entities_of_event(joined: JoinedEntities | None, rows: Iterable[EntityRow]) -> EntitiesPublished:
+    """What the event says of the entities, whose rows come under their lasting ids."""
+    counted = CountedEntities()
+    digest = digest_of_entity_rows(counted.count(rows))
     return EntitiesPublished(
-        entities=len(entities.clusters.entities),
-        members=len(entities.rows),
-        components_split=entities.clusters.components_split,
-        entity_table_digest=digest_of_entity_rows(entities.rows),
+        entities=counted.entities,
+        members=counted.members,
+        components_split=0 if joined is None else joined.clusters.components_split,
+        entity_table_digest=digest,
     )
+
+
+@dataclass
+class CountedEntities:
+    """Entities and members of rows that stream past in ascending order of entity."""
+
+    entities: int = 0
+    members: int = 0
+
+    def count(self, rows: Iterable[EntityRow]) -> Iterator[EntityRow]:
+        """The rows as they come."""
+        before = ""
+        for row in rows:
+            self.entities += row[0] != before
+            self.members += 1
+            before = row[0]
+            yield row
 
 
 def _enter_failure(run: NightRun, code: str) -> None:
