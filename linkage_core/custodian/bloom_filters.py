@@ -97,9 +97,14 @@ def add_field(
         raise _wrong_input(
             f"positions as {positions.dtype} {positions.shape}", f"uint16 (tokens, {most} or more)"
         )
-    _set_bits_kernel(
-        filters, value_of_row, q_grams.starts, q_grams.gram_ids, positions, field_bits, most
-    )
+    values = len(q_grams.starts) - 1
+    if 2 * values > len(filters):
+        _set_bits_kernel(filters, value_of_row, q_grams.starts, q_grams.gram_ids, positions, field_bits, most)
+        return
+    of_value = np.zeros((values, filters.shape[1]), np.uint64)
+    every = np.arange(values, dtype=np.intp)
+    _set_bits_kernel(of_value, every, q_grams.starts, q_grams.gram_ids, positions, field_bits, most)
+    _add_rows_kernel(filters, value_of_row, of_value)
 
 
 def _wrong_input(found: str, expected: str) -> NightlinkError:
@@ -129,6 +134,14 @@ def _set_bits_kernel(filters, value_of_row, starts, gram_ids, positions, bits, m
             else:
                 for j in range(share):
                     _set_bit(filters, row, positions[gram, j])
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_rows_kernel(filters, value_of_row, of_value):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    for row in range(len(value_of_row)):
+        if value_of_row[row] >= 0:
+            for word in range(filters.shape[1]):
+                filters[row, word] |= of_value[value_of_row[row], word]
 
 
 @numba.njit(cache=True, nogil=True)

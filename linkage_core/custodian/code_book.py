@@ -29,6 +29,7 @@ from linkage_core.custodian.text_columns import text_buffers
 from linkage_core.protocol.encoded_evidence import NULL_TOKEN
 
 _LENGTH_BYTES = 2
+_ROWS_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,13 @@ class CodedColumn:
 
 def join_unordered(one: CodedColumn, other: CodedColumn) -> CodedColumn:
     """Two columns as one: each row's smaller code, a line feed, its larger code; missing where either is."""
-    data, starts = zip(*(text_buffers(column.codes) for column in (one, other)), strict=True)
+    (one_data, one_starts), (other_data, other_starts) = (text_buffers(c.codes) for c in (one, other))
     offsets = np.zeros(len(one.code_of_row) + 1, np.int32)
-    _joined_lengths_kernel(one.code_of_row, other.code_of_row, *starts, offsets)
+    _joined_lengths_kernel(one.code_of_row, other.code_of_row, one_starts, other_starts, offsets)
     joined = np.empty(int(offsets[-1]), np.uint8)
-    _join_kernel(one.code_of_row, other.code_of_row, *data, *starts, offsets, joined)
+    _join_kernel(
+        one.code_of_row, other.code_of_row, one_data, other_data, one_starts, other_starts, offsets, joined
+    )
     rows = np.where((one.code_of_row < 0) | (other.code_of_row < 0), -1, np.arange(len(one.code_of_row)))
     codes = pa.StringArray.from_buffers(len(rows), pa.py_buffer(offsets), pa.py_buffer(joined))
     return CodedColumn(rows, codes)
@@ -63,7 +66,7 @@ class CodeBook:
     data : ndarray of uint8
         Every code prefixed with its length in 2 bytes little-endian, one after the other.
     starts : ndarray of int64, shape (codes + 1,)
-    code_of_row : ndarray of int64, shape (columns, rows), C-contiguous
+    code_of_row : ndarray of int32, shape (columns, rows), C-contiguous
         Index into ``starts``, -1 when missing.
     longest : tuple of int
         Bytes of each column's longest code with its prefix.
@@ -71,7 +74,7 @@ class CodeBook:
 
     data: npt.NDArray[np.uint8] = field(repr=False)
     starts: npt.NDArray[np.int64] = field(repr=False)
-    code_of_row: npt.NDArray[np.int64] = field(repr=False)
+    code_of_row: npt.NDArray[np.int32] = field(repr=False)
     longest: tuple[int, ...]
 
 
@@ -83,34 +86,45 @@ def code_book(columns: Sequence[CodedColumn], rows: int) -> CodeBook:
     starts = np.zeros(sum(counts) + 1, np.int64)
     np.cumsum(np.concatenate([np.zeros(0, np.int64), *lengths]) + _LENGTH_BYTES, out=starts[1:])
     data = np.empty(int(starts[-1]), np.uint8)
-    code_of_row = np.empty((len(columns), rows), np.int64)
+    code_of_row = np.empty((len(columns), rows), np.int32)
     first = 0
     for c, (column, (text, offsets)) in enumerate(zip(columns, buffers, strict=True)):
         _write_codes_kernel(data, starts[first:], text, offsets)
-        np.copyto(code_of_row[c], np.where(column.code_of_row < 0, -1, column.code_of_row + first))
+        code_of_row[c] = np.where(column.code_of_row < 0, -1, column.code_of_row + first)
         first += counts[c]
     longest = tuple(int(found.max(initial=0)) + _LENGTH_BYTES for found in lengths)
     return CodeBook(data, starts, code_of_row, longest)
 
 
-def keyed_values(key: bytes, book: CodeBook, parts: Sequence[int], out: npt.NDArray[np.uint64]) -> None:
-    """Write one pass's or token's keyed values, one a row, 0 where a part is missing.
+def keyed_values(
+    keys: Sequence[bytes], book: CodeBook, parts: Sequence[Sequence[int]]
+) -> npt.NDArray[np.uint64]:
+    """The keyed values of several passes or tokens; 0 where a part is missing.
 
-    The value is the first 8 bytes, little-endian, of HMAC-SHA256(its key, message), where the message is
-    each part's code prefixed with its length in 2 bytes little-endian. A hash of 0 becomes 1, since 0 means
-    null.
+    A value is the first 8 bytes, little-endian, of HMAC-SHA256(the pass's or token's key, message), where the message
+    is each part's code prefixed with its length in 2 bytes little-endian. A hash of 0 becomes 1, since 0 means null.
 
     Parameters
     ----------
-    parts : sequence of int
-        Columns of the book, one or more.
-    out : ndarray of uint64, shape (rows,)
-        A column of a table of tokens, say: it need not be contiguous.
+    keys : sequence of bytes, length d
+        One for each pass or token.
+    parts : sequence of sequences of int, length d
+        Columns of the book, one or more to each.
+
+    Returns
+    -------
+    ndarray of uint64, shape (rows, d)
     """
-    state = hmac_state(key)
-    messages = message_buffer(sum(book.longest[part] for part in parts))
-    chosen = np.array(parts, np.int64)
-    _keyed_kernel(state.inner, state.outer, book.data, book.starts, book.code_of_row, chosen, messages, out)
+    out = np.empty((book.code_of_row.shape[1], len(keys)), np.uint64)
+    if not keys:
+        return out
+    states = [hmac_state(key) for key in keys]
+    inner, outer = (np.stack([getattr(state, side) for state in states]) for side in ("inner", "outer"))
+    messages = message_buffer(max(sum(book.longest[part] for part in chosen) for chosen in parts))
+    stops = np.cumsum([len(chosen) for chosen in parts])
+    places = np.array([part for chosen in parts for part in chosen], np.int64)
+    _keyed_kernel(inner, outer, book.data, book.starts, book.code_of_row, places, stops, messages, out)
+    return out
 
 
 @numba.njit(cache=True, nogil=True)
@@ -163,31 +177,43 @@ def _write_codes_kernel(data, starts, text, offsets):  # type: ignore[no-untyped
 
 
 @numba.njit(cache=True, nogil=True)
-def _keyed_kernel(inner, outer, data, starts, code_of_row, parts, messages, out):  # type: ignore[no-untyped-def] # pragma: no cover
-    rows, capacity, flat = code_of_row.shape[1], messages.shape[1], messages.reshape(-1)
+def _keyed_kernel(inner, outer, data, starts, code_of_row, places, stops, messages, out):  # type: ignore[no-untyped-def] # pragma: no cover
+    """All columns of a few rows, then of the next: what they read and write stays in the processor's cache."""
+    for first in range(0, len(out), _ROWS_AT_ONCE):
+        stop = min(first + _ROWS_AT_ONCE, len(out))
+        begin = 0
+        for t in range(len(stops)):
+            parts = places[begin : stops[t]]
+            _keyed_rows(inner[t], outer[t], data, starts, code_of_row, parts, messages, out, t, first, stop)
+            begin = stops[t]
+
+
+@numba.njit(cache=True, nogil=True)
+def _keyed_rows(inner, outer, data, starts, code_of_row, parts, messages, out, t, first, stop):  # type: ignore[no-untyped-def] # pragma: no cover
+    capacity, flat = messages.shape[1], messages.reshape(-1)
     states, second = np.empty(STATE_WORDS * LANES, np.uint32), outer_blocks()
-    blocks, row_of_lane = np.zeros(LANES, np.int64), np.empty(LANES, np.int64)
+    blocks, row_of_lane = np.ones(LANES, np.int64), np.empty(LANES, np.int64)
     used = 0
-    for row in range(rows + 1):  # one more, to hash the lanes that are left
-        if row < rows:
+    for row in range(first, stop + 1):  # one more, to hash the lanes that are left
+        if row < stop:
             missing = False
             for part in parts:
                 missing |= code_of_row[part, row] < 0
             if missing:
-                out[row] = NULL_TOKEN
+                out[row, t] = NULL_TOKEN
             else:
                 at = used * capacity
                 for part in parts:
-                    start, stop = starts[code_of_row[part, row]], starts[code_of_row[part, row] + 1]
-                    place_bytes(flat, at, data, start, stop - start)
-                    at += stop - start
+                    begin, end = starts[code_of_row[part, row]], starts[code_of_row[part, row] + 1]
+                    place_bytes(flat, at, data, begin, end - begin)
+                    at += end - begin
                 blocks[used] = pad_message(flat, used * capacity, at - used * capacity)
                 row_of_lane[used] = row
                 used += 1
-        if used == LANES or (row == rows and used > 0):
+        if used == LANES or (row == stop and used > 0):
             digest_lanes(inner, outer, flat, capacity, blocks, states, second)
             for lane in range(used):
-                out[row_of_lane[lane]] = _token(states[STATE_WORDS * lane], states[STATE_WORDS * lane + 1])
+                out[row_of_lane[lane], t] = _token(states[STATE_WORDS * lane], states[STATE_WORDS * lane + 1])
             used = 0
 
 

@@ -1,7 +1,8 @@
 """A column's distinct values, and 64-bit hashes of them. Zone: custodian.
 
-Both stay in the custodian's memory. The hash is MurmurHash64A (Appleby 2008, public domain, seed 0): keyed by no secret,
-since nothing that leaves depends on it but by the collisions that :mod:`linkage_core.custodian.value_survey` counts.
+Both stay in the custodian's memory. The hash is MurmurHash64A (Appleby 2008, public domain, seed 0): keyed by no
+secret, since nothing that leaves depends on it but by the collisions that
+:mod:`linkage_core.custodian.value_survey` counts.
 """
 
 from __future__ import annotations

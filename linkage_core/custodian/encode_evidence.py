@@ -127,7 +127,9 @@ def encode_surveyed(
     spec, rows = encoder.spec, records.num_rows
     columns = field_columns(records, spec.fields, encoder.functions)
     if order is not None:  # texts are dear to move; what is known of them is not
-        columns = {n: replace(column, value_of_row=column.value_of_row[order]) for n, column in columns.items()}
+        columns = {
+            n: replace(column, value_of_row=column.value_of_row[order]) for n, column in columns.items()
+        }
     encoded = [
         encode_group(columns, group, encoder.field_specs, encoder.keys.groups[group.name], rows, table)
         for group, table in zip(spec.groups, encoder.tables, strict=True)

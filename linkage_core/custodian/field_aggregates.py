@@ -66,7 +66,7 @@ def level_rates(
         without two values gets equal rates.
     """
     generator = np.random.default_rng(seed)
-    exact = {name: agreement_rate(columns[name].value_of_row) for name in spec.fields}
+    exact = agreement or {name: agreement_rate(columns[name].value_of_row) for name in spec.fields}
     return tuple(
         _field_rates(
             columns,
@@ -74,7 +74,7 @@ def level_rates(
             spec,
             field_specs[name],
             _draw_pairs(columns[name], generator, random_pairs),
-            (agreement or exact)[name],
+            exact[name],
         )
         for name in spec.fields
     )
@@ -91,11 +91,13 @@ def _field_rates(
     names = spec.level_names(name)
     if not len(pairs.first):
         return (1.0 / len(names),) * len(names)
-    level = _levels_of_pairs(columns[name], name, spec, field_spec, pairs)
     levels = len(spec.level_codes(name)) + 1
-    sampled = (np.bincount(level, minlength=levels)[1:] + 0.5) / (
-        np.count_nonzero(level) + 0.5 * (levels - 1)
-    )
+    if levels > 2:
+        level = _levels_of_pairs(columns[name], name, spec, field_spec, pairs)
+        counts = np.bincount(level, minlength=levels)
+        sampled = (counts[1:] + 0.5) / (counts[1:].sum() + 0.5 * (levels - 1))
+    else:
+        sampled = np.ones(1)  # what does not agree is different: nothing to sample
     rates = [max(exact, SMALLEST_RATE), *((1.0 - exact) * sampled)]
     if name == GIVEN:
         rates += [swap_rate(columns, code) for code in ("exact", "soundex")]

@@ -51,6 +51,7 @@ INITIAL_STATE = np.array([_fractional_bits(p**0.5) for p in _first_primes(STATE_
 
 # untyped functions of numba
 _alloca_once_value: Any = cgutils.alloca_once_value
+_function: Any = cgutils.get_or_insert_function
 _INDEX, _WORD, _BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 _FOUR, _LANE_VECTOR = ir.VectorType(_WORD, 4), ir.VectorType(_WORD, LANES)
 
@@ -102,13 +103,12 @@ def _by_sha_extensions(builder: Any, state_at: Any, first_at: Any, stride: Any) 
     steps = [ir.Constant(_INDEX, at) for at in (0, LANES, _AT_ONCE)]
     with cgutils.for_range_slice(builder, *steps) as (lane, _):
         lanes = [builder.add(lane, ir.Constant(_INDEX, k)) for k in range(_AT_ONCE)]
-        places = [
-            builder.gep(state_at, [builder.mul(at, ir.Constant(_INDEX, STATE_WORDS))]) for at in lanes
-        ]
+        places = [builder.gep(state_at, [builder.mul(at, ir.Constant(_INDEX, STATE_WORDS))]) for at in lanes]
         blocks = [builder.gep(first_at, [builder.mul(at, stride)]) for at in lanes]
         before = [_load(builder, place, _FOUR, 2) for place in places]
         states = [
-            [_shuffle(builder, *halves, order) for order in ([5, 4, 1, 0], [7, 6, 3, 2])] for halves in before
+            [_shuffle(builder, halves[0], halves[1], order) for order in ([5, 4, 1, 0], [7, 6, 3, 2])]
+            for halves in before
         ]
         words = [[_swapped(builder, w) for w in _load(builder, block, _FOUR, 4)] for block in blocks]
         for group in range(_ROUNDS // 4):
@@ -138,7 +138,7 @@ def _four_rounds(builder: Any, group: int, words: list[Any], state: list[Any]) -
 
 def _call(builder: Any, name: str, *arguments: Any) -> Any:
     kind = ir.FunctionType(_FOUR, [_FOUR] * len(arguments))
-    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.{name}")
+    function = _function(builder.module, kind, f"llvm.x86.{name}")
     return builder.call(function, arguments)
 
 
@@ -150,9 +150,7 @@ def _by_vectors(builder: Any, state_at: Any, first_at: Any, stride: Any) -> None
         builder.gep(first_at, [builder.mul(stride, ir.Constant(_INDEX, lane))]) for lane in range(LANES)
     ]
     halves = zip(*(_load(builder, block, _LANE_VECTOR, 2) for block in blocks), strict=True)
-    words = [
-        _swapped(builder, word) for half in halves for word in _transposed(builder, list(half))
-    ]
+    words = [_swapped(builder, word) for half in halves for word in _transposed(builder, list(half))]
     before = _transposed(builder, _load(builder, state_at, _LANE_VECTOR, LANES))
     variables, schedule = ([_alloca_once_value(builder, v) for v in values] for values in (before, words))
     constants = _constants_table(builder)
@@ -248,7 +246,7 @@ def _swapped(builder: Any, words: Any) -> Any:
     """Each word's bytes in the opposite order: SHA-256 is big-endian, what numba compiles for is not."""
     kind = ir.FunctionType(words.type, [words.type])
     name = f"llvm.bswap.v{words.type.count}i32"
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [words])
+    return builder.call(_function(builder.module, kind, name), [words])
 
 
 def _xor(builder: Any, first: Any, *others: Any) -> Any:

@@ -53,7 +53,9 @@ class ValueSurvey:
         of_value = np.full(len(column.values) + 1, self.usual_band, np.uint8)
         of_value[-1] = 0  # serves the rows whose value index is -1
         if len(self.hashes):
-            _band_kernel(value_hashes(column.values), self.hashes, self._first_of_prefix, self.bands, of_value)
+            _band_kernel(
+                value_hashes(column.values), self.hashes, self._first_of_prefix, self.bands, of_value
+            )
         return of_value[column.value_of_row]
 
     @cached_property

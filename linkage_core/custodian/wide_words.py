@@ -20,7 +20,9 @@ _WORD = ir.IntType(64)
 _ROW = ir.VectorType(_WORD, WIDE)
 
 
-def _type_xor_rows(typing_context: Any, rows: Any, places: Any, first: Any, count: Any, out: Any, at: Any) -> Any:
+def _type_xor_rows(
+    typing_context: Any, rows: Any, places: Any, first: Any, count: Any, out: Any, at: Any
+) -> Any:
     """``out[at] = rows[places[first]] ^ ... ^ rows[places[first + count - 1]]``; count >= 1.
 
     ``rows`` and ``out`` are uint64 of shape (n, WIDE), ``places`` is uint16 and flat, all of them contiguous.
@@ -29,7 +31,7 @@ def _type_xor_rows(typing_context: Any, rows: Any, places: Any, first: Any, coun
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         rows_at, places_at, out_at = (_data(context, builder, signature, arguments, k) for k in (0, 1, 4))
         total = cgutils.alloca_once_value(builder, ir.Constant(_ROW, [0] * WIDE))  # type: ignore[no-untyped-call]
-        with cgutils.for_range(builder, arguments[3]) as loop:  # type: ignore[no-untyped-call]
+        with cgutils.for_range(builder, arguments[3]) as loop:
             place = builder.load(builder.gep(places_at, [builder.add(arguments[2], loop.index)]))
             row = _load_row(builder, rows_at, builder.zext(place, _WORD))
             builder.store(builder.xor(builder.load(total), row), total)

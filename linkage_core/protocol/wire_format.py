@@ -3,8 +3,8 @@
 Columns, each of fixed width and never null, in this order: ``record_pseudonym`` (16 bytes), ``tokens`` (8
 bytes a token, the blocking passes' first: little-endian, 0 where a part was missing), ``filter_<name>`` for
 each of the protocol's filters (its sent_bits / 8 bytes: little-endian 64-bit words), ``rarity`` (a byte a
-field) and ``sex`` (a byte). One row group, plain pages, zstd or no compression column by column, page checksums, no
-statistics, no metadata of anybody's.
+field) and ``sex`` (a byte). One row group, plain pages without compression (what was written with zstd before is
+read), page checksums, no statistics, no metadata of anybody's.
 
 Reading trusts nothing: sizes are checked against the manifest's row count, first in the file, then in the
 footer, then in every page header, all in Python, and only then does the Parquet library see a byte. A reader
@@ -34,8 +34,6 @@ MAX_PART_ROWS = 1 << 20
 # Room for page headers and the zstd frames of pages that do not shrink; null marks add a byte a row at most.
 _COLUMN_ALLOWANCE_BYTES = 1 << 16
 _WORD_BYTES = 8
-# Where records lack fields, tokens are zeros; filters and pseudonyms are random, and the time would be for nothing.
-_COMPRESSED = dict.fromkeys(("tokens", "rarity", "sex"), "zstd")
 
 
 def part_schema(protocol: LinkageProtocol) -> pa.Schema:
@@ -64,8 +62,7 @@ def write_part(records: EncodedRecords, protocol: LinkageProtocol) -> bytes:
         sink,
         version="2.6",
         data_page_version="1.0",
-        compression=_COMPRESSED | {name: "none" for name in table.column_names if name not in _COMPRESSED},
-        compression_level=dict.fromkeys(_COMPRESSED, 1),
+        compression="none",  # encodings are random: it would cost a quarter of the time of writing and save nothing
         use_dictionary=False,
         write_statistics=False,  # minima and maxima would be disclosed twice, to no one's use
         write_page_checksum=True,
