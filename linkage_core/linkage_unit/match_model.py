@@ -416,15 +416,19 @@ def _log_odds(
 ) -> Floats:
     """Of each pattern: the sum over fields of log(rate / u); null adds nothing.
 
-    Where a level is but the least that agrees, the rates are of it and of all better ones.
+    Where a level is but the least that agrees, the rates are of it and of all better ones. A given name tells the
+    sex (two with the same one have the same sex in .97 of random pairs, not in half of them), so beside equal given
+    names sex adds nothing.
     """
     total = np.zeros(len(pairs.levels))
+    same_name = pairs.levels[:, spec.fields.index(GIVEN)] == 0
     for f, name in enumerate(spec.fields):
         ratios = np.log(np.maximum(rates[name], 1e-300)) - np.log(random[name])
         of_least = np.log(np.cumsum(np.maximum(rates[name], 1e-300))) - np.log(np.cumsum(random[name]))
         table = np.stack([np.append(ratios, 0.0), np.append(of_least, 0.0)])
         # -1, null, takes the last entry
-        total += table[pairs.is_least[:, f].astype(np.intp), pairs.levels[:, f]]
+        gain = table[pairs.is_least[:, f].astype(np.intp), pairs.levels[:, f]]
+        total += np.where(same_name, 0.0, gain) if name == SEX else gain
     return total
 
 

@@ -207,8 +207,7 @@ def test_a_join_of_more_pairs_than_the_budget_is_refused(night, delivered_world)
 def test_another_resolution_keeps_its_limits_and_is_told(
     night, delivered_world: SmallWorld, resolution
 ) -> None:  # noqa: ANN001
-    # So few people prove .99 only where both sides compete; what is asked here is who may have how many links.
-    unit = _with(delivered_world.unit, "decision", resolution=resolution, target_precision=0.9)
+    unit = _with(delivered_world.unit, "decision", resolution=resolution)
     links, found = _table_of(night, unit)
     one_to_one = _table_of(night, delivered_world.unit)[1]
     assert len(found & one_to_one) > 0.9 * len(one_to_one)
