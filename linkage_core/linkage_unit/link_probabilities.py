@@ -20,7 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from linkage_core.errors import NightlinkError
-from linkage_core.linkage_unit.link_selection import LIMITS, LinkLimits, posteriors, select_links, unlimited_odds
+from linkage_core.linkage_unit.link_selection import (
+    LIMITS,
+    LinkLimits,
+    posteriors,
+    select_links,
+    unlimited_odds,
+)
 from linkage_core.linkage_unit.match_model import PairOdds
 from linkage_core.linkage_unit.optimal_one_to_one import OptimalSelection
 from linkage_core.protocol.linkage_protocol import Resolution

@@ -103,9 +103,9 @@ def select_links(
 def unlimited_odds(odds: PairOdds, records: tuple[int, int], limits: LinkLimits) -> Floats:
     """Odds of pairs where a record of some side may have many links: float64, shape (m,).
 
-    The model's odds are against *two records that are nobody's* (:func:`linkage_core.linkage_unit.competition.prior_odds`).
-    Where a record may have many links, being somebody's frees nobody from suspicion: the pair stands against
-    every record of that side, of which those that are nobody's are a part.
+    The model's odds are against *two records that are nobody's* (``competition.prior_odds``). Where a record may
+    have many links, being somebody's frees nobody from suspicion: the pair stands against every record of that side,
+    of which those that are nobody's are a part.
     """
     taken = MOST_MATCHED * float(odds.probability.sum())
     scale = 1.0
