@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import Connection, Row, text
 
+from linkage_core.errors import NightlinkError
 from sql.statements import load_statements
 from sql.warehouse.links import Delivery, EntityRow, LinkRow
 from sql.warehouse.transactions import warehouse_errors
@@ -44,6 +45,34 @@ def read_entries(connection: Connection) -> Iterator[tuple[int, str]]:
 def read_nodes(connection: Connection) -> dict[tuple[int, int], bytes]:
     """The stored nodes of the Merkle tree, by level and position."""
     return {(level, position): bytes(found) for level, position, found in _stream(connection, "read_nodes")}
+
+
+@dataclass(frozen=True)
+class StoredLog:
+    """The log's hashes, read out of an open snapshot as they are asked for."""
+
+    connection: Connection
+    size: int
+
+    def node(self, level: int, position: int) -> bytes:
+        """A complete node of the Merkle tree; E-AUDIT-BROKEN when it is not there."""
+        [found] = [*_stream(self.connection, "read_node", level=level, position=position), None][:1]
+        if found is None:
+            raise _lost(f"node {level}/{position} of the audit log's tree")
+        return bytes(found.hash)
+
+    def entry_of_run(self, run_id: str) -> tuple[int, bytes]:
+        """Number and leaf hash of a published run's entry, as the ledger has them."""
+        [found] = [*_stream(self.connection, "read_entry_of_run", run_id=run_id), None][:1]
+        if found is None:
+            raise _lost(f"the audit entry of the published run {run_id}")
+        return found.audit_sequence, self.node(0, found.audit_sequence - 1)
+
+
+def read_stored_log(connection: Connection) -> StoredLog:
+    """The log as its stored hashes tell it; nothing is checked."""
+    [row] = _stream(connection, "read_log_size")
+    return StoredLog(connection, row.size)
 
 
 def read_links_of_run(connection: Connection, run_id: str) -> Iterator[LinkRow]:
@@ -86,7 +115,16 @@ def read_deliveries_of_run(connection: Connection, run_id: str) -> list[Delivery
     return [Delivery(*row) for row in _stream(connection, "read_deliveries_of_run", run_id=run_id)]
 
 
-def _stream(connection: Connection, name: str, **parameters: str) -> Iterator[Row[Any]]:
+def _lost(what: str) -> NightlinkError:
+    return NightlinkError(
+        "E-AUDIT-BROKEN",
+        found=f"{what} is gone",
+        expected="every hash that the log once had",
+        remedy="Stop publishing, keep a copy of the database, and let an auditor verify it.",
+    )
+
+
+def _stream(connection: Connection, name: str, **parameters: str | int) -> Iterator[Row[Any]]:
     with warehouse_errors("reading the audit log and what it covers"):
         options = {"stream_results": True, "max_row_buffer": _ROWS_PER_FETCH}
         yield from connection.execute(text(_statements()[name]), parameters, execution_options=options)

@@ -6,6 +6,15 @@ SELECT sequence, entry FROM audit.event ORDER BY sequence;
 -- name: read_nodes
 SELECT level, position, hash FROM audit.node;
 
+-- name: read_log_size
+SELECT coalesce(max(n.position), -1) + 1 AS size FROM audit.node AS n WHERE n.level = 0;
+
+-- name: read_node
+SELECT n.hash FROM audit.node AS n WHERE n.level = :level AND n.position = :position;
+
+-- name: read_entry_of_run
+SELECT r.audit_sequence FROM linkage.link_run AS r WHERE r.run_id = :run_id AND r.status = 'published';
+
 -- name: read_links_of_run
 -- The link table as the run published it: opened by it or before, and closed after it or never. Within a project
 -- fences order the publications.

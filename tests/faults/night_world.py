@@ -309,6 +309,7 @@ class NightWorld:
             *keys,
             *self.more_secrets,
             self.demo.encryption_key,
+            self.demo.unit_signing_key,
             *shared,
             *passwords,
             *(s.superuser_password.encode() for s in self.demo.servers.values()),

@@ -18,6 +18,10 @@ GRANT INSERT, DELETE ON linkage.link_staging, linkage.entity_staging TO linkage_
 GRANT EXECUTE ON FUNCTION linkage.begin_run, linkage.count_link_changes, linkage.stage_matches_as_entities,
     linkage.carry_entity_ids, linkage.publish_run, linkage.fail_run TO linkage_loader;
 
+-- It signs checkpoints of the log, which need hashes alone.
+GRANT USAGE ON SCHEMA audit TO linkage_loader;
+GRANT SELECT ON audit.node TO linkage_loader;
+
 -- The auditor: reads what the audit speaks of, and nothing else.
 GRANT USAGE ON SCHEMA warehouse, linkage, audit TO auditor;
 GRANT SELECT ON ALL TABLES IN SCHEMA warehouse, audit TO auditor;

@@ -55,6 +55,7 @@ def make_party(folder: Path, party: str, monkeypatch: pytest.MonkeyPatch) -> Pat
     public = agreement_public_hex(key("somebody"))
     text = (DEPLOYMENTS / "settings" / f"{party}.toml").read_text(encoding="utf-8")
     text = text.replace('"TRANSFER-PUBLIC-KEY"', f'"{public}"').replace('"PUBLIC-KEY"', f'"{public}"')
+    text = text.replace('"UNIT-SIGNING-KEY"', f'"{public}"')
     (home / "settings.toml").write_text(text, encoding="utf-8")
     for name, role in OWN_FILES[party].items():
         write_secret(secrets / name, format_key_file(role, key(role)))
