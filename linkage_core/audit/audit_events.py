@@ -129,6 +129,47 @@ class ContentLoaded(_Event):
     code_version: CodeVersion
 
 
+class RecordErased(_Event):
+    """A record of a custodian's was erased, on request; how many rows went, and nothing that names it."""
+
+    kind: Literal["record_erased"] = "record_erased"
+    project: SafeName
+    custodian: SafeName
+    links: Count
+    members: Count
+    content_rows: Count
+    code_version: CodeVersion
+
+
+class RetentionApplied(_Event):
+    """Versions of links and entity members that ended before a day were buried; how many."""
+
+    kind: Literal["retention_applied"] = "retention_applied"
+    project: SafeName
+    before: date
+    links: Count
+    members: Count
+    code_version: CodeVersion
+
+
+class HoldSet(_Event):
+    """A legal hold on a record, or on a whole project, forbids erasure and expiry from now on."""
+
+    kind: Literal["hold_set"] = "hold_set"
+    project: SafeName
+    scope: Literal["record", "project"]
+    code_version: CodeVersion
+
+
+class HoldLifted(_Event):
+    """A legal hold is no more."""
+
+    kind: Literal["hold_lifted"] = "hold_lifted"
+    project: SafeName
+    scope: Literal["record", "project"]
+    code_version: CodeVersion
+
+
 class RunFailed(_Event):
     """A run ended without publishing; ``code`` says why, and yesterday's links stay served."""
 
@@ -138,7 +179,9 @@ class RunFailed(_Event):
     code: Annotated[str, AfterValidator(_registered)]
 
 
-AuditEvent = NightPublished | ContentLoaded | RunFailed
+AuditEvent = (
+    NightPublished | ContentLoaded | RunFailed | RecordErased | RetentionApplied | HoldSet | HoldLifted
+)
 
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 

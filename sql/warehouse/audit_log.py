@@ -90,6 +90,16 @@ def read_entities_of_run(connection: Connection, run_id: str) -> Iterator[Entity
         yield row[0], row[1], row[2]
 
 
+def read_buried_of_run(connection: Connection, run_id: str, kind: str) -> Iterator[bytes]:
+    """Leaves (SHA-256) of rows of a run's table of ``link`` or ``member`` that were erased, or expired, since."""
+    return (bytes(row.leaf) for row in _stream(connection, "read_buried_of_run", run_id=run_id, kind=kind))
+
+
+def count_buried(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many rows were buried, by project and kind (``link``, ``member``)."""
+    return {(row.project, row.kind): row.count for row in _stream(connection, "count_buried")}
+
+
 def read_publications(connection: Connection) -> list[RecordedPublication]:
     """Published runs, in the order of their audit events."""
     return [

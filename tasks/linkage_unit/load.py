@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Any
 
 from linkage_core.audit.audit_events import (
@@ -25,10 +26,11 @@ from linkage_core.linkage_unit.entity_clusters import digest_of_entity_rows
 from linkage_core.linkage_unit.link_table import digest_of_link_rows, links_as_rows, merge_link_rows
 from linkage_core.protocol.linkage_protocol import protocol_fingerprint
 from sql.engine import Engine, make_engine
+from sql.warehouse.erasure import anyone_suppressed, suppressed_records
 from sql.warehouse.ledger import LedgerRun, RunDescription, begin_run, fail_run, project_lock
 from sql.warehouse.links import Delivery, EntityRow, LinkChanges, LinkRow, publish_links
 from tasks.linkage_unit.linked_custodians import JoinedEntities, LinkedCustodians
-from tasks.linkage_unit.receive import ReceivedDelivery
+from tasks.linkage_unit.receive import ErasedOf, ReceivedDelivery
 from tasks.linkage_unit.settings import LinkageUnit
 from tasks.linkage_unit.work_folder import remove_work
 from tasks.protocol.code_version import code_version
@@ -42,6 +44,11 @@ class NightRun:
     engine: Engine
     ledger: LedgerRun
     published_before: bool
+
+    @property
+    def erased_of(self) -> ErasedOf | None:
+        """Tells which records were erased; None where nobody was, so that nobody need ask for every record."""
+        return partial(suppressed_records, self.engine) if anyone_suppressed(self.engine) else None
 
 
 @contextmanager

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from linkage_core.audit.audit_events import NightPublished, digest_of_summary, parse_entry
+from linkage_core.audit.audit_events import (
+    AuditEvent,
+    NightPublished,
+    RecordErased,
+    RetentionApplied,
+    digest_of_summary,
+    parse_entry,
+)
 from linkage_core.audit.log_check import Finding, LogEntry, Witnessed, check_log
 from linkage_core.audit.merkle_tree import leaf_hash
 from linkage_core.errors import NightlinkError
@@ -15,6 +23,8 @@ from linkage_core.linkage_unit.link_table import LinkRow, digest_of_link_rows
 from sql.engine import make_engine
 from sql.warehouse.audit_log import (
     RecordedPublication,
+    count_buried,
+    read_buried_of_run,
     read_deliveries_of_run,
     read_entities_of_run,
     read_entries,
@@ -62,25 +72,27 @@ def verify_audit(url_file: Path, witnessed: Witnessed | None = None) -> Verified
         entries = list(read_entries(connection))
         checked = check_log(entries, read_nodes(connection), witnessed)
         findings += checked.findings
-        nights = {night.event.run_id: night for night in _published_nights(entries, findings)}
+        told = list(_told(entries, findings))
+        nights = {e.run_id: PublishedNight(*at, e) for *at, e in told if isinstance(e, NightPublished)}
         recorded = {run.run_id: run for run in read_publications(connection)}
         for run_id in sorted(set(nights) | set(recorded)):
             findings += _compare_with_ledger(run_id, nights.get(run_id), recorded.get(run_id))
         links = {run_id: _check_night(connection, night.event, findings) for run_id, night in nights.items()}
+        findings += _compare_buried((event for _, _, event in told), count_buried(connection))
     if findings:
         raise _broken(findings)
     return VerifiedAudit(checked.head.size, checked.head.root.hex(), links)
 
 
-def _published_nights(entries: list[LogEntry], findings: list[Finding]) -> Iterator[PublishedNight]:
+def _told(entries: list[LogEntry], findings: list[Finding]) -> Iterator[tuple[int, bytes, AuditEvent]]:
+    """Events with their entry's number and leaf hash."""
     for sequence, text in entries:
         try:
             event = parse_entry(text).event
         except NightlinkError as error:
             findings.append(Finding(f"entry {sequence}", error.found))
             continue
-        if isinstance(event, NightPublished):
-            yield PublishedNight(sequence, leaf_hash(text.encode()), event)
+        yield sequence, leaf_hash(text.encode()), event
 
 
 def _compare_with_ledger(
@@ -101,16 +113,31 @@ def _compare_with_ledger(
             yield Finding(night, f"stands otherwise in the ledger than in entry {told.sequence}")
 
 
+def _compare_buried(events: Iterable[AuditEvent], found: dict[tuple[str, str], int]) -> Iterator[Finding]:
+    """A row that was taken out in silence could look like an erased one: events say how many there are."""
+    told: Counter[tuple[str, str]] = Counter()
+    for event in events:
+        if isinstance(event, RecordErased | RetentionApplied):
+            told[event.project, "link"] += event.links
+            told[event.project, "member"] += event.members
+    for project, kind in sorted(set(+told) | set(found)):
+        if told[project, kind] != found.get((project, kind), 0):
+            yield Finding(f"project {project}", f"another number of buried {kind}s than was entered")
+
+
 def _check_night(connection: Connection, event: NightPublished, findings: list[Finding]) -> int:
     night = f"night {event.run_id}"
     deliveries = {d.custodian: d.manifest_sha256 for d in read_deliveries_of_run(connection, event.run_id)}
     if deliveries != dict(event.deliveries):
         findings.append(Finding(night, "other deliveries than its entry names"))
     rows: list[int] = [0]
-    digest = digest_of_link_rows(_counted(read_links_of_run(connection, event.run_id), rows))
+    links = _counted(read_links_of_run(connection, event.run_id), rows)
+    digest = digest_of_link_rows(links, read_buried_of_run(connection, event.run_id, "link"))
     if digest != event.link_table_digest:
         findings.append(Finding(night, "links with another digest than was published"))
-    members = digest_of_entity_rows(read_entities_of_run(connection, event.run_id))
+    members = digest_of_entity_rows(
+        read_entities_of_run(connection, event.run_id), read_buried_of_run(connection, event.run_id, "member")
+    )
     published = NO_ENTITIES if event.entities is None else event.entities.entity_table_digest
     if members != published:
         findings.append(Finding(night, "entities with another digest than was published"))
