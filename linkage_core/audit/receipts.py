@@ -99,8 +99,10 @@ def seal_receipt(receipt: Receipt, signing_key: Ed25519PrivateKey) -> bytes:
     return rfc8785.dumps({"receipt": body, "signature": signature})
 
 
-def open_receipt(data: bytes, public_key: Ed25519PublicKey, project: str) -> OpenedReceipt:
+def open_receipt(data: bytes, public_key: Ed25519PublicKey, project: str | None = None) -> OpenedReceipt:
     """Read a receipt that :func:`seal_receipt` wrote; check both signatures, and that the entry is in its log.
+
+    Without a project, one of any is read.
 
     Raises
     ------
@@ -118,7 +120,7 @@ def open_receipt(data: bytes, public_key: Ed25519PublicKey, project: str) -> Ope
         raise _unreadable("a receipt that is not in canonical form")
     if not verify(public_key, _CONTEXT, rfc8785.dumps(body), bytes.fromhex(sealed.signature)):
         raise _unreadable("a receipt without the linkage unit's signature")
-    return _with_its_checkpoint(sealed.receipt, public_key, project)
+    return _with_its_checkpoint(sealed.receipt, public_key, project or sealed.receipt.project)
 
 
 def check_continues(opened: OpenedReceipt, seen: Checkpoint | None) -> None:

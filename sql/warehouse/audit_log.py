@@ -32,6 +32,7 @@ class RecordedPublication:
 
     run_id: str
     told: tuple[Any, ...]
+    custodians: tuple[str, ...]
     counts: Mapping[str, Any]
     audit_sequence: int | None
     audit_event_hash: bytes | None
@@ -90,9 +91,27 @@ def read_entities_of_run(connection: Connection, run_id: str) -> Iterator[Entity
         yield row[0], row[1], row[2]
 
 
-def read_buried_of_run(connection: Connection, run_id: str, kind: str) -> Iterator[bytes]:
-    """Leaves (SHA-256) of rows of a run's table of ``link`` or ``member`` that were erased, or expired, since."""
-    return (bytes(row.leaf) for row in _stream(connection, "read_buried_of_run", run_id=run_id, kind=kind))
+def read_link_versions(connection: Connection, project: str) -> Iterator[Row[Any]]:
+    """All versions of a project's links, in any order, with the fences of the nights that have them."""
+    return _stream(connection, "read_link_versions", project=project)
+
+
+def read_member_versions(connection: Connection, project: str) -> Iterator[Row[Any]]:
+    """All versions of a project's entity members, in any order, with the fences of the nights that have them."""
+    return _stream(connection, "read_member_versions", project=project)
+
+
+def read_buried(connection: Connection, project: str) -> Iterator[Row[Any]]:
+    """What is left of a project's rows that were erased or expired: kind, leaves, fences."""
+    return _stream(connection, "read_buried", project=project)
+
+
+def read_all_deliveries(connection: Connection) -> dict[str, dict[str, str]]:
+    """The manifests' digests of every run's deliveries, by run and custodian."""
+    found: dict[str, dict[str, str]] = {}
+    for row in _stream(connection, "read_all_deliveries"):
+        found.setdefault(row.run_id, {})[row.custodian] = row.manifest_sha256
+    return found
 
 
 def count_buried(connection: Connection) -> dict[tuple[str, str], int]:
@@ -106,6 +125,7 @@ def read_publications(connection: Connection) -> list[RecordedPublication]:
         RecordedPublication(
             row.run_id,
             tuple(getattr(row, name) for name in RecordedPublication.TOLD),
+            tuple(row.custodians),
             row.counts,
             row.audit_sequence,
             None if row.audit_event_hash is None else bytes(row.audit_event_hash),

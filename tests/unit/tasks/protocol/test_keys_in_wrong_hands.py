@@ -31,7 +31,7 @@ OWN_FILES: dict[str, dict[str, KeyRole]] = {
         "signing.key": "signing",
         "transfer.key": "transfer",
     },
-    "linkage_unit": {"encryption.key": "linkage_unit_encryption"},
+    "linkage_unit": {"encryption.key": "linkage_unit_encryption", "signing.key": "linkage_unit_signing"},
 }
 URL_FILES = {"hospital": ("source.url", "content.url"), "linkage_unit": ("warehouse.url",)}
 
