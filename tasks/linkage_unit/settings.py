@@ -96,6 +96,11 @@ class LinkageUnit:
     signing_key: Ed25519PrivateKey
     known_links: KnownLinks | None = None
 
+    @property
+    def known_links_sha256(self) -> str | None:
+        """Digest of the file of known links, where there is one."""
+        return None if self.known_links is None else self.known_links.sha256
+
     def __repr__(self) -> str:
         return "LinkageUnit()"
 
