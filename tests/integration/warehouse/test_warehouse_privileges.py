@@ -45,7 +45,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "UPDATE audit.event SET entry = '{}'": (),
     "DELETE FROM audit.event": (),
     "TRUNCATE audit.event": (),
-    "SELECT * FROM audit.node": ("auditor",),
+    "SELECT * FROM audit.node": ("linkage_loader", "auditor"),
     f"INSERT INTO audit.node VALUES (0, 1000, {EMPTY_HASH})": (),
     f"UPDATE audit.node SET hash = {EMPTY_HASH}": (),
     "DELETE FROM audit.node": (),
