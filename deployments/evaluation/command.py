@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 DEFAULT_PROTOCOL = Path(__file__).resolve().parents[1] / "linkage_protocol.toml"
+DATE_FORMATS = ("%Y%m%d", "%Y-%m-%d")
 
 
 @app.command()
@@ -29,6 +30,9 @@ def evaluate(
     seed: Annotated[
         int | None, typer.Option("--seed", help="draw the keys from this number; else at random")
     ] = None,
+    trained_model: Annotated[
+        Path | None, typer.Option("--trained-model", help="judge by this model, as a night may")
+    ] = None,
     links_file: Annotated[
         Path | None, typer.Option("--links", help="write the first key's scored pairs here, as Parquet")
     ] = None,
@@ -41,7 +45,14 @@ def evaluate(
     from deployments.evaluation.results import figures_document, write_figures, write_links
     from linkage_core.custodian.source_format import SourceFormat
     from linkage_core.evaluation.evaluate_linkage import StageMeter, link_sides, linkage_figures
+    from linkage_core.linkage_unit.trained_model import (
+        MOST_MODEL_BYTES,
+        model_sha256,
+        read_model,
+        write_model,
+    )
     from linkage_core.protocol.linkage_protocol import protocol_fingerprint
+    from tasks.protocol.bounded_files import read_bounded
     from tasks.protocol.settings_files import read_protocol
     from tasks.protocol.stages import coded_errors_only
 
@@ -51,8 +62,9 @@ def evaluate(
     sides = coded_errors_only(read_people_sides)(folder, protocol)
     for note in sides.notes:
         _say(note)
+    trained = None if trained_model is None else read_model(read_bounded(trained_model, MOST_MODEL_BYTES))
     figures = []
-    for number, key in enumerate(_linkage_keys(keys, seed)):
+    for number, key in enumerate(linkage_keys(keys, seed)):
         meter = StageMeter(time.perf_counter, take_peak_mib)
         run = coded_errors_only(link_sides)(
             sides.side_a,
@@ -60,7 +72,8 @@ def evaluate(
             key,
             protocol,
             meter,
-            source_format=SourceFormat(date_formats=("%Y%m%d", "%Y-%m-%d")),
+            source_format=SourceFormat(date_formats=DATE_FORMATS),
+            trained=trained,
         )
         figures.append(linkage_figures(run, sides.truth, meter))
         _say(_line(number, figures[-1]))
@@ -70,12 +83,13 @@ def evaluate(
         "protocol": protocol_fingerprint(protocol),
         "target_precision": protocol.decision.target_precision,
         "seed": seed,
+        "trained_model": None if trained is None else model_sha256(write_model(trained)),
         "truth_left_out": sides.truth_left_out,
     }
     write_figures(json_file, figures_document(figures, about, sides.notes))
 
 
-def _linkage_keys(keys: int, seed: int | None) -> list[bytes]:
+def linkage_keys(keys: int, seed: int | None) -> list[bytes]:
     import hashlib
     import secrets
 

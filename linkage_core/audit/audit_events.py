@@ -84,7 +84,7 @@ class NightPublished(_Event):
     ``expected_precision`` what it expects of the links above it, without any truth. ``deliveries`` maps each
     custodian to its manifest's SHA-256; ``link_table_digest`` is the digest of the
     link table that ``nightlink audit verify`` reproduces. What a night did not have (another resolution than
-    one-to-one, known links, entities) is not in its text, so that older texts stay as they are.
+    one-to-one, known links, entities, a trained model) is not in its text, so that older texts stay as they are.
     """
 
     kind: Literal["night_published"] = "night_published"
@@ -107,6 +107,7 @@ class NightPublished(_Event):
     resolution: SafeName | None = None
     known_links: KnownLinksUsed | None = None
     entities: EntitiesPublished | None = None
+    trained_model: Sha256Hex | None = None
 
 
 class ContentLoaded(_Event):

@@ -30,6 +30,7 @@ from linkage_core.evaluation.linkage_quality import (
     output_quality,
     threshold_quality,
 )
+from linkage_core.linkage_unit.candidate_coverage import field_presence
 from linkage_core.linkage_unit.candidate_pairs import CandidatePairs, propose_pairs
 from linkage_core.linkage_unit.comparison_vectors import compare_pairs
 from linkage_core.linkage_unit.link_decisions import Decision, decide
@@ -40,8 +41,10 @@ from linkage_core.linkage_unit.link_probabilities import (
     link_probabilities,
     links_above,
 )
-from linkage_core.linkage_unit.match_model import MatchModel, PairOdds, fit_match_model
+from linkage_core.linkage_unit.match_model import MatchModel, PairOdds, fit_match_model, patterns_of
 from linkage_core.linkage_unit.one_to_one import pair_tie_keys
+from linkage_core.linkage_unit.trained_model import TrainedModel, check_model
+from linkage_core.linkage_unit.trained_odds import judge_patterns
 from linkage_core.protocol.encoded_evidence import EvidenceAggregates, mean_fill
 from linkage_core.protocol.encoded_records import EncodedRecords, blocking_values, pseudonym_order
 from linkage_core.protocol.evidence_spec import FAMILY, GIVEN, evidence_of
@@ -170,6 +173,7 @@ def link_sides(
     meter: StageMeter,
     *,
     source_format: SourceFormat | None = None,
+    trained: TrainedModel | None = None,
 ) -> LinkageRun:
     """Both custodians' part and then the linkage unit's, without any truth.
 
@@ -183,21 +187,30 @@ def link_sides(
         What the night runs by, as :func:`agreed_protocol` restricts it.
     source_format : SourceFormat, optional
         How both sides write their values.
+    trained : TrainedModel, optional
+        Judge by it, as a night may. It knows the protocol's fields, so the protocol is not restricted: fields that
+        the sides lack are null.
 
     Raises
     ------
     NightlinkError
-        E-INPUT when no blocking pass can be computed on both sides; otherwise as the stages do.
+        E-INPUT when no blocking pass can be computed on both sides; E-MATCH-MODEL when the trained model is not of
+        this protocol; otherwise as the stages do.
     """
     written = source_format or SourceFormat()
     records = [normalise_batch(side, protocol, written).records for side in (side_a, side_b)]
     meter.stage("normalise")
-    agreed = agreed_protocol(protocol, records[0], records[1])
-    sides = [_encode(side, agreed, key, s) for s, side in enumerate(records)]
+    agreed = protocol if trained else agreed_protocol(protocol, records[0], records[1])
+    (encoded_a, aggregates_a, order_a), (encoded_b, aggregates_b, order_b) = (
+        encode_side(side, agreed, key, s) for s, side in enumerate(records)
+    )
     del records
     meter.stage("encode")
-    (encoded_a, aggregates_a, order_a), (encoded_b, aggregates_b, order_b) = sides
-    candidates, model, odds = _judge_pairs(encoded_a, encoded_b, (aggregates_a, aggregates_b), agreed, meter)
+    aggregates = (aggregates_a, aggregates_b)
+    candidates = candidates_of_sides(encoded_a, encoded_b, agreed)
+    meter.stage("block")
+    model, odds = _judge_pairs(encoded_a, encoded_b, candidates, aggregates, agreed, trained)
+    meter.stage("score")
     a, b = candidates.index_a, candidates.index_b
     ties = pair_tie_keys(
         encoded_a.record_pseudonyms[a], encoded_b.record_pseudonyms[b], seed=agreed.project.encode()
@@ -247,7 +260,7 @@ def common_fields(
     )
 
 
-def _encode(
+def encode_side(
     records: pa.RecordBatch, protocol: LinkageProtocol, key: bytes, site: int
 ) -> tuple[EncodedRecords, EvidenceAggregates, Indices]:
     """One custodian's records, its aggregates, and which row each record was."""
@@ -260,16 +273,12 @@ def _encode(
     return encoded, aggregates, pseudonym_order(pseudonyms)
 
 
-def _judge_pairs(
-    encoded_a: EncodedRecords,
-    encoded_b: EncodedRecords,
-    aggregates: tuple[EvidenceAggregates, EvidenceAggregates],
-    protocol: LinkageProtocol,
-    meter: StageMeter,
-) -> tuple[CandidatePairs, MatchModel, PairOdds]:
-    """Block and score, from encodings alone."""
+def candidates_of_sides(
+    encoded_a: EncodedRecords, encoded_b: EncodedRecords, protocol: LinkageProtocol
+) -> CandidatePairs:
+    """Block, from encodings alone."""
     spec, blocking = evidence_of(protocol), protocol.blocking
-    candidates = propose_pairs(
+    return propose_pairs(
         blocking_values(encoded_a, spec),
         blocking_values(encoded_b, spec),
         pass_names=protocol.pass_names,
@@ -277,13 +286,27 @@ def _judge_pairs(
         max_block_pairs=blocking.max_block_pairs,
         pair_budget=blocking.pair_budget,
     )
-    meter.stage("block")
+
+
+def _judge_pairs(
+    encoded_a: EncodedRecords,
+    encoded_b: EncodedRecords,
+    candidates: CandidatePairs,
+    aggregates: tuple[EvidenceAggregates, EvidenceAggregates],
+    protocol: LinkageProtocol,
+    trained: TrainedModel | None,
+) -> tuple[MatchModel, PairOdds]:
+    """Score, from encodings alone."""
+    spec, a, b = evidence_of(protocol), candidates.index_a, candidates.index_b
     evidence_a, evidence_b = encoded_a.evidence, encoded_b.evidence
-    a, b = candidates.index_a, candidates.index_b
     vectors = compare_pairs(evidence_a, evidence_b, a, b, spec, mean_fill(*aggregates))
-    model, odds = fit_match_model(vectors, evidence_a, evidence_b, a, b, spec, aggregates)
-    meter.stage("score")
-    return candidates, model, odds
+    if trained is None:
+        return fit_match_model(vectors, evidence_a, evidence_b, a, b, spec, aggregates)
+    check_model(trained, protocol)
+    patterns = patterns_of(vectors.levels, evidence_a, evidence_b, a, b, spec)
+    presence = (field_presence(evidence_a), field_presence(evidence_b))
+    records = (len(evidence_a), len(evidence_b))
+    return judge_patterns(trained, patterns, a, b, records, spec, aggregates, presence)
 
 
 def linkage_figures(run: LinkageRun, truth: tuple[Indices, Indices], meter: StageMeter) -> LinkageFigures:

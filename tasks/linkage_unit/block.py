@@ -22,9 +22,11 @@ def block_records(a: ReceivedDelivery, b: ReceivedDelivery, unit: LinkageUnit) -
 
 
 def night_job(a: ReceivedDelivery, b: ReceivedDelivery, unit: LinkageUnit) -> Job:
-    """The work of this night: the same deliveries, protocol and code are the same work."""
+    """The work of this night: the same deliveries, protocol, trained model and code are the same work."""
     deliveries = ((a.manifest, a.manifest_sha256), (b.manifest, b.manifest_sha256))
-    return job_of(unit.settings.state_folder, unit.protocol, unit.settings.chunk_records, deliveries)
+    return job_of(
+        unit.settings.state_folder, unit.protocol, unit.settings.chunk_records, deliveries, unit.trained
+    )
 
 
 def chunk_limits(unit: LinkageUnit) -> ChunkLimits:

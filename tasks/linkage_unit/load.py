@@ -176,6 +176,7 @@ def _published_event(
         resolution=summary.get("resolution"),
         known_links=None if known is None else KnownLinksUsed(**known),
         entities=None if entities is None else _entities_of_event(entities),
+        trained_model=summary["trained_model"]["sha256"] if "trained_model" in summary else None,
     )
 
 

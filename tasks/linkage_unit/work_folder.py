@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter
 
+from linkage_core.linkage_unit.trained_model import TrainedModel
 from linkage_core.protocol.delivery_manifest import DeliveryManifest
 from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates
 from linkage_core.protocol.encoded_records import PSEUDONYM_DTYPE, EncodedRecords
@@ -141,6 +142,7 @@ class Job:
     code_version: str
     chunk_records: int
     sides: tuple[JobSide, JobSide]
+    trained: TrainedModel | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -164,6 +166,7 @@ class Job:
             "chunk_records": self.chunk_records,
             "protocol": self.protocol.model_dump(mode="json"),
             "sides": sides,
+            "trained": self.trained and self.trained.model_dump(mode="json"),
         }
         return json.dumps(document, sort_keys=True).encode()
 
@@ -231,6 +234,7 @@ def open_job(folder: Path) -> Job:
         document["code_version"],
         document["chunk_records"],
         (sides[0], sides[1]),
+        None if document["trained"] is None else TrainedModel.model_validate(document["trained"]),
     )
 
 
@@ -239,10 +243,11 @@ def job_of(
     protocol: LinkageProtocol,
     chunk_records: int,
     deliveries: tuple[tuple[DeliveryManifest, str], tuple[DeliveryManifest, str]],
+    trained: TrainedModel | None = None,
 ) -> Job:
-    """The job of linking two deliveries, each given as manifest and digest, with this code."""
+    """The job of linking two deliveries, each given as manifest and digest, with this code and trained model."""
     first, second = (JobSide(sha256, m.row_count, m.aggregates) for m, sha256 in deliveries)
-    return Job(state_folder, protocol, code_version(), chunk_records, (first, second))
+    return Job(state_folder, protocol, code_version(), chunk_records, (first, second), trained)
 
 
 def remove_work(state_folder: Path, keep: tuple[str, ...] = ()) -> None:
