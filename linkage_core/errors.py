@@ -37,7 +37,7 @@ ERROR_CODES: dict[str, str] = {
     # files of tokens
     "E-TOKEN-SEAL": "tokens of a file do not open under the keys that were given",
     # the linkage unit
-    "E-PAIR-BUDGET": "the blocking passes propose more pairs than the budget allows",
+    "E-PAIR-BUDGET": "passes or filters propose more pairs than the budget allows",
     "E-KNOWN-LINKS": "the file of known links is wrong or contradicts itself",
     "E-MATCH-MODEL": "a trained match model is not the one that was named, or reads other evidence",
     "E-QUALITY-TARGET": "the night's data cannot support the target precision",

@@ -36,6 +36,9 @@ def evaluate(
     links_file: Annotated[
         Path | None, typer.Option("--links", help="write the first key's scored pairs here, as Parquet")
     ] = None,
+    modes: Annotated[
+        bool, typer.Option("--modes", help="also the candidates of every mode, under the first key")
+    ] = False,
 ) -> None:
     """Normalise, encode, block, score and resolve both sides as a night would; then compare with the truth."""
     import time
@@ -44,7 +47,13 @@ def evaluate(
     from deployments.evaluation.people_sides import read_people_sides
     from deployments.evaluation.results import figures_document, write_figures, write_links
     from linkage_core.custodian.source_format import SourceFormat
-    from linkage_core.evaluation.evaluate_linkage import StageMeter, link_sides, linkage_figures
+    from linkage_core.evaluation.evaluate_linkage import (
+        StageMeter,
+        encode_sides,
+        link_encoded,
+        linkage_figures,
+        mode_figures,
+    )
     from linkage_core.linkage_unit.trained_model import (
         MOST_MODEL_BYTES,
         model_sha256,
@@ -63,22 +72,25 @@ def evaluate(
     for note in sides.notes:
         _say(note)
     trained = None if trained_model is None else read_model(read_bounded(trained_model, MOST_MODEL_BYTES))
-    figures = []
+    figures, by_mode = [], {}
     for number, key in enumerate(linkage_keys(keys, seed)):
         meter = StageMeter(time.perf_counter, take_peak_mib)
-        run = coded_errors_only(link_sides)(
+        encoded = coded_errors_only(encode_sides)(
             sides.side_a,
             sides.side_b,
             key,
             protocol,
             meter,
             source_format=SourceFormat(date_formats=DATE_FORMATS),
-            trained=trained,
+            whole=trained is not None,
         )
+        run = coded_errors_only(link_encoded)(encoded, meter, trained)
         figures.append(linkage_figures(run, sides.truth, meter))
         _say(_line(number, figures[-1]))
         if number == 0 and links_file is not None:
             write_links(links_file, run, sides, protocol.decision.possible)
+        if number == 0 and modes:
+            by_mode = coded_errors_only(mode_figures)(encoded, sides.truth, time.perf_counter)
     about = {
         "protocol": protocol_fingerprint(protocol),
         "target_precision": protocol.decision.target_precision,
@@ -86,7 +98,7 @@ def evaluate(
         "trained_model": None if trained is None else model_sha256(write_model(trained)),
         "truth_left_out": sides.truth_left_out,
     }
-    write_figures(json_file, figures_document(figures, about, sides.notes))
+    write_figures(json_file, figures_document(figures, about, sides.notes, by_mode))
 
 
 def linkage_keys(keys: int, seed: int | None) -> list[bytes]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,7 @@ from linkage_core.evaluation.linkage_quality import (
 from linkage_core.linkage_unit.candidate_coverage import field_presence
 from linkage_core.linkage_unit.candidate_pairs import CandidatePairs, propose_pairs
 from linkage_core.linkage_unit.comparison_vectors import compare_pairs
+from linkage_core.linkage_unit.filter_candidates import candidates_by_filters
 from linkage_core.linkage_unit.link_decisions import Decision, decide
 from linkage_core.linkage_unit.link_probabilities import (
     ChosenThreshold,
@@ -48,8 +50,16 @@ from linkage_core.linkage_unit.trained_odds import judge_patterns
 from linkage_core.protocol.encoded_evidence import EvidenceAggregates, mean_fill
 from linkage_core.protocol.encoded_records import EncodedRecords, blocking_values, pseudonym_order
 from linkage_core.protocol.evidence_spec import FAMILY, GIVEN, evidence_of
-from linkage_core.protocol.linkage_protocol import NAMES, REQUIRED_FIELDS, LinkageProtocol, restrict_protocol
+from linkage_core.protocol.linkage_protocol import (
+    NAMES,
+    REQUIRED_FIELDS,
+    BlockingSpec,
+    CandidateMode,
+    LinkageProtocol,
+    restrict_protocol,
+)
 
+MODES: tuple[CandidateMode, ...] = get_args(CandidateMode)
 STAGES = ("normalise", "encode", "block", "score", "resolve")
 
 
@@ -80,6 +90,35 @@ class LinkageFigures:
     reached: bool
     seconds: Mapping[str, float]
     peak_mib: Mapping[str, float]
+
+
+@dataclass(frozen=True, repr=False)
+class EncodedSides:
+    """What both custodians encoded under one key, and which row each record was.
+
+    Attributes
+    ----------
+    protocol : LinkageProtocol
+        As :func:`agreed_protocol` restricts it.
+    records : two EncodedRecords
+    aggregates : two EvidenceAggregates
+    rows : two ndarrays of intp
+    """
+
+    protocol: LinkageProtocol
+    records: tuple[EncodedRecords, EncodedRecords]
+    aggregates: tuple[EvidenceAggregates, EvidenceAggregates]
+    rows: tuple[Indices, Indices]
+
+
+@dataclass(frozen=True)
+class ModeFigures:
+    """What one mode proposes as candidates, beside the truth."""
+
+    candidate_recall: float
+    pairs_scored: int
+    reduction_ratio: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -175,7 +214,25 @@ def link_sides(
     source_format: SourceFormat | None = None,
     trained: TrainedModel | None = None,
 ) -> LinkageRun:
-    """Both custodians' part and then the linkage unit's, without any truth.
+    """Both custodians' part and then the linkage unit's, without any truth: :func:`encode_sides`, then
+    :func:`link_encoded`. A trained model knows the protocol's fields, so the protocol is kept whole for it.
+    """
+    whole = trained is not None
+    sides = encode_sides(side_a, side_b, key, protocol, meter, source_format=source_format, whole=whole)
+    return link_encoded(sides, meter, trained)
+
+
+def encode_sides(
+    side_a: pa.RecordBatch,
+    side_b: pa.RecordBatch,
+    key: bytes,
+    protocol: LinkageProtocol,
+    meter: StageMeter,
+    *,
+    source_format: SourceFormat | None = None,
+    whole: bool = False,
+) -> EncodedSides:
+    """Both custodians' part.
 
     Parameters
     ----------
@@ -187,30 +244,29 @@ def link_sides(
         What the night runs by, as :func:`agreed_protocol` restricts it.
     source_format : SourceFormat, optional
         How both sides write their values.
-    trained : TrainedModel, optional
-        Judge by it, as a night may. It knows the protocol's fields, so the protocol is not restricted: fields that
-        the sides lack are null.
+    whole : bool
+        Keep the protocol as it is: fields that the sides lack are null, as in a night.
 
     Raises
     ------
     NightlinkError
-        E-INPUT when no blocking pass can be computed on both sides; E-MATCH-MODEL when the trained model is not of
-        this protocol; otherwise as the stages do.
+        E-INPUT when no blocking pass can be computed on both sides; otherwise as the stages do.
     """
     written = source_format or SourceFormat()
     records = [normalise_batch(side, protocol, written).records for side in (side_a, side_b)]
     meter.stage("normalise")
-    agreed = protocol if trained else agreed_protocol(protocol, records[0], records[1])
-    (encoded_a, aggregates_a, order_a), (encoded_b, aggregates_b, order_b) = (
-        encode_side(side, agreed, key, s) for s, side in enumerate(records)
+    agreed = protocol if whole else agreed_protocol(protocol, records[0], records[1])
+    (encoded_a, aggregates_a, rows_a), (encoded_b, aggregates_b, rows_b) = (
+        _encode(side, agreed, key, s) for s, side in enumerate(records)
     )
-    del records
     meter.stage("encode")
-    aggregates = (aggregates_a, aggregates_b)
-    candidates = candidates_of_sides(encoded_a, encoded_b, agreed)
-    meter.stage("block")
-    model, odds = _judge_pairs(encoded_a, encoded_b, candidates, aggregates, agreed, trained)
-    meter.stage("score")
+    return EncodedSides(agreed, (encoded_a, encoded_b), (aggregates_a, aggregates_b), (rows_a, rows_b))
+
+
+def link_encoded(sides: EncodedSides, meter: StageMeter, trained: TrainedModel | None = None) -> LinkageRun:
+    """The linkage unit's part, without any truth; E-MATCH-MODEL when the trained model is not of the protocol."""
+    agreed, (encoded_a, encoded_b), (rows_a, rows_b) = sides.protocol, sides.records, sides.rows
+    candidates, model, odds = _judge_pairs(sides, meter, trained)
     a, b = candidates.index_a, candidates.index_b
     ties = pair_tie_keys(
         encoded_a.record_pseudonyms[a], encoded_b.record_pseudonyms[b], seed=agreed.project.encode()
@@ -219,8 +275,39 @@ def link_sides(
     threshold = choose_threshold(links, agreed.decision.target_precision)
     meter.stage("resolve")
     return LinkageRun(
-        candidates, order_a[a], order_b[b], len(encoded_a), len(encoded_b), model, odds, links, threshold
+        candidates, rows_a[a], rows_b[b], len(encoded_a), len(encoded_b), model, odds, links, threshold
     )
+
+
+def mode_figures(
+    sides: EncodedSides, truth: tuple[Indices, Indices], clock: Callable[[], float]
+) -> dict[CandidateMode, ModeFigures]:
+    """Candidates of each mode on the same encodings, under the limits that the protocol sets.
+
+    Raises
+    ------
+    NightlinkError
+        E-PAIR-BUDGET when a mode would compare more pairs than the protocol allows.
+    """
+    return {mode: one_mode_figures(sides, truth, clock, candidates=mode) for mode in MODES}
+
+
+def one_mode_figures(
+    sides: EncodedSides, truth: tuple[Indices, Indices], clock: Callable[[], float], **blocking: object
+) -> ModeFigures:
+    """Candidates under the protocol with some entries of ``blocking`` changed."""
+    changed = BlockingSpec.model_validate({**sides.protocol.blocking.model_dump(), **blocking})
+    began = clock()
+    found = propose_candidates(*sides.records, sides.protocol.model_copy(update={"blocking": changed}))
+    seconds = round(clock() - began, 3)
+    quality = blocking_quality(
+        sides.rows[0][found.index_a],
+        sides.rows[1][found.index_b],
+        *truth,
+        records_a=len(sides.records[0]),
+        records_b=len(sides.records[1]),
+    )
+    return ModeFigures(quality.candidate_recall, quality.pairs_scored, quality.reduction_ratio, seconds)
 
 
 def agreed_protocol(
@@ -260,7 +347,7 @@ def common_fields(
     )
 
 
-def encode_side(
+def _encode(
     records: pa.RecordBatch, protocol: LinkageProtocol, key: bytes, site: int
 ) -> tuple[EncodedRecords, EvidenceAggregates, Indices]:
     """One custodian's records, its aggregates, and which row each record was."""
@@ -273,11 +360,37 @@ def encode_side(
     return encoded, aggregates, pseudonym_order(pseudonyms)
 
 
-def candidates_of_sides(
+def _judge_pairs(
+    sides: EncodedSides, meter: StageMeter, trained: TrainedModel | None
+) -> tuple[CandidatePairs, MatchModel, PairOdds]:
+    """Block and score, from encodings alone."""
+    protocol, aggregates, spec = sides.protocol, sides.aggregates, evidence_of(sides.protocol)
+    evidence_a, evidence_b = (records.evidence for records in sides.records)
+    candidates = propose_candidates(*sides.records, protocol)
+    meter.stage("block")
+    a, b = candidates.index_a, candidates.index_b
+    vectors = compare_pairs(evidence_a, evidence_b, a, b, spec, mean_fill(*aggregates))
+    if trained is None:
+        model, odds = fit_match_model(vectors, evidence_a, evidence_b, a, b, spec, aggregates)
+    else:
+        check_model(trained, protocol)
+        patterns = patterns_of(vectors.levels, evidence_a, evidence_b, a, b, spec)
+        presence = (field_presence(evidence_a), field_presence(evidence_b))
+        records = (len(evidence_a), len(evidence_b))
+        model, odds = judge_patterns(trained, patterns, a, b, records, spec, aggregates, presence)
+    meter.stage("score")
+    return candidates, model, odds
+
+
+def propose_candidates(
     encoded_a: EncodedRecords, encoded_b: EncodedRecords, protocol: LinkageProtocol
 ) -> CandidatePairs:
-    """Block, from encodings alone."""
+    """Candidate pairs in the protocol's mode, as a night's block stage makes them."""
     spec, blocking = evidence_of(protocol), protocol.blocking
+    if spec.by_filters:
+        return candidates_by_filters(
+            encoded_a.evidence.group_filters, encoded_b.evidence.group_filters, protocol
+        )
     return propose_pairs(
         blocking_values(encoded_a, spec),
         blocking_values(encoded_b, spec),
@@ -286,27 +399,6 @@ def candidates_of_sides(
         max_block_pairs=blocking.max_block_pairs,
         pair_budget=blocking.pair_budget,
     )
-
-
-def _judge_pairs(
-    encoded_a: EncodedRecords,
-    encoded_b: EncodedRecords,
-    candidates: CandidatePairs,
-    aggregates: tuple[EvidenceAggregates, EvidenceAggregates],
-    protocol: LinkageProtocol,
-    trained: TrainedModel | None,
-) -> tuple[MatchModel, PairOdds]:
-    """Score, from encodings alone."""
-    spec, a, b = evidence_of(protocol), candidates.index_a, candidates.index_b
-    evidence_a, evidence_b = encoded_a.evidence, encoded_b.evidence
-    vectors = compare_pairs(evidence_a, evidence_b, a, b, spec, mean_fill(*aggregates))
-    if trained is None:
-        return fit_match_model(vectors, evidence_a, evidence_b, a, b, spec, aggregates)
-    check_model(trained, protocol)
-    patterns = patterns_of(vectors.levels, evidence_a, evidence_b, a, b, spec)
-    presence = (field_presence(evidence_a), field_presence(evidence_b))
-    records = (len(evidence_a), len(evidence_b))
-    return judge_patterns(trained, patterns, a, b, records, spec, aggregates, presence)
 
 
 def linkage_figures(run: LinkageRun, truth: tuple[Indices, Indices], meter: StageMeter) -> LinkageFigures:

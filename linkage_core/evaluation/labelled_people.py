@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from linkage_core.custodian.normalise import normalise_batch
 from linkage_core.custodian.source_format import SourceFormat
-from linkage_core.evaluation.evaluate_linkage import candidates_of_sides, encode_side
+from linkage_core.evaluation.evaluate_linkage import StageMeter, encode_sides, propose_candidates
 from linkage_core.evaluation.linkage_quality import Indices, mark_true_pairs
 from linkage_core.linkage_unit.candidate_coverage import field_presence
 from linkage_core.linkage_unit.comparison_vectors import compare_pairs
@@ -33,17 +32,15 @@ def label_people(
     Parameters and errors as :func:`~linkage_core.evaluation.evaluate_linkage.link_sides`, which judges by a trained
     model; the protocol is not restricted, since the model has to know every field of it.
     """
-    written, spec = source_format or SourceFormat(), evidence_of(protocol)
-    (encoded_a, aggregates_a, order_a), (encoded_b, aggregates_b, order_b) = (
-        encode_side(normalise_batch(side, protocol, written).records, protocol, key, site)
-        for site, side in enumerate((side_a, side_b))
-    )
-    pairs = candidates_of_sides(encoded_a, encoded_b, protocol)
-    a, b, aggregates = pairs.index_a, pairs.index_b, (aggregates_a, aggregates_b)
+    meter = StageMeter(lambda: 0.0)
+    sides = encode_sides(side_a, side_b, key, protocol, meter, source_format=source_format, whole=True)
+    (encoded_a, encoded_b), aggregates, spec = sides.records, sides.aggregates, evidence_of(protocol)
+    pairs = propose_candidates(encoded_a, encoded_b, protocol)
+    a, b = pairs.index_a, pairs.index_b
     evidence_a, evidence_b = encoded_a.evidence, encoded_b.evidence
     levels = compare_pairs(evidence_a, evidence_b, a, b, spec, mean_fill(*aggregates)).levels
     patterns = patterns_of(levels, evidence_a, evidence_b, a, b, spec)
-    is_match = mark_true_pairs(order_a[a], order_b[b], *truth)
+    is_match = mark_true_pairs(sides.rows[0][a], sides.rows[1][b], *truth)
     people = number_people(a, b, is_match, len(encoded_a))
     presence = (field_presence(evidence_a), field_presence(evidence_b))
     _, fitted = fit_patterns(patterns, a, b, (len(encoded_a), len(encoded_b)), spec, aggregates, presence)

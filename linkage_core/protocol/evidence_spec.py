@@ -118,6 +118,8 @@ class EvidenceSpec:
         Those of the blocking passes first, in the protocol's order.
     passes : int
         How many of the tokens are blocking passes: their equality proposes a candidate pair.
+    by_filters : bool
+        Similar filters of a group propose candidate pairs, and passes do not.
     groups : tuple of FilterGroup
     rarity_edges : tuple of float
         Ascending edges, in bits relative to the field's mean, between the bands of how rare a value is.
@@ -131,6 +133,7 @@ class EvidenceSpec:
     groups: tuple[FilterGroup, ...]
     rarity_edges: tuple[float, ...]
     near_q_grams: float
+    by_filters: bool = False
 
     def level_names(self, field: str) -> tuple[str, ...]:
         """Names of the field's levels from *exact* to *different*, then those of swapped names."""
@@ -174,6 +177,7 @@ def evidence_of(protocol: LinkageProtocol) -> EvidenceSpec:
         groups=rules.filters,
         rarity_edges=rules.rarity_edges,
         near_q_grams=rules.near_q_grams,
+        by_filters=protocol.blocking.candidates != "blocked",
     )
     if len(spec.atoms) > MAX_ATOMS:
         raise ProtocolError(

@@ -2,8 +2,8 @@
 
 | stage | a chunk | from | comes to |
 |---|---|---|---|
-| plan | all | blocking values | which pairs there will be, and each pass's report |
-| pairs | some records of side A | plan | their candidate pairs |
+| plan | all | blocking values | which pairs there will be, and each pass's report; none where filters propose pairs |
+| pairs | some records of side A | plan, or filters | their candidate pairs |
 | patterns | some records of side A | pairs, evidence | their pairs' patterns of agreement |
 | model | all | pairs, patterns | the model, fitted or trained, odds and posteriors |
 
@@ -13,7 +13,7 @@ times, with the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -34,16 +34,23 @@ from linkage_core.linkage_unit.candidate_pairs import (
     plan_candidates,
 )
 from linkage_core.linkage_unit.comparison_vectors import compare_pairs
+from linkage_core.linkage_unit.filter_candidates import (
+    FilterProposals,
+    check_pairs_made,
+    filter_reports,
+    propose_by_filters,
+)
 from linkage_core.linkage_unit.match_model import MatchModel, PairOdds, fit_patterns, patterns_of
 from linkage_core.linkage_unit.pair_patterns import PairPatterns, merge_patterns
 from linkage_core.linkage_unit.trained_odds import judge_patterns
 from linkage_core.protocol.encoded_evidence import EncodedEvidence, mean_fill
 from linkage_core.protocol.encoded_records import EncodedRecords
-from tasks.linkage_unit.chunk_files import Chunk
+from tasks.linkage_unit.chunk_files import Arrays, Chunk
 from tasks.linkage_unit.work_folder import Job, map_columns, open_job, read_column, read_columns
 from tasks.protocol.code_version import code_version
 
 ROWS_AT_A_TIME = 1 << 16
+PAIRS = ("partners", "index_b", "passes")
 RATES = ("match_rates", "random_rates", "household_rates")
 
 
@@ -130,10 +137,39 @@ def _blocking_values(job: Job, side: int) -> npt.NDArray[np.uint64]:
 
 
 def _pairs(work: OpenJob, number: int, pieces: int) -> Chunk:
-    plan = work.plan
-    parts = [pairs_of_range(plan, *rows) for rows in _cut(work.job.rows_of(number), pieces)]
-    names = ("partners", "index_b", "passes")
-    return Chunk({name: np.concatenate([getattr(part, name) for part in parts]) for name in names}, {})
+    rows = _cut(work.job.rows_of(number), pieces)
+    if work.job.spec.by_filters:
+        return _pairs_by_filters(work, number, rows)
+    return Chunk(_join_pieces([pairs_of_range(work.plan, *piece) for piece in rows]), {})
+
+
+def _pairs_by_filters(work: OpenJob, number: int, rows: Iterable[tuple[int, int]]) -> Chunk:
+    job, of_b, parts = work.job, work.partners.evidence.group_filters, []
+    made = sum(_pairs_made(job, before) for before in range(number))
+    for start, stop in rows:
+        of_a = read_columns(job.columns(0), job.spec, start, stop).evidence.group_filters
+        parts.append(
+            propose_by_filters(
+                of_a, of_b, job.protocol.blocking, records_a=job.sides[0].rows, made_before=made
+            )
+        )
+        made += sum(parts[-1].proposed)
+    counts = {
+        "proposed": np.sum([part.proposed for part in parts], axis=0).tolist(),
+        "null_a": np.sum([part.null_a for part in parts], axis=0).tolist(),
+        "null_b": list(parts[0].null_b),
+    }
+    return Chunk(_join_pieces([part.pairs for part in parts]), counts)
+
+
+def _pairs_made(job: Job, number: int) -> int:
+    """Pairs that filters proposed in an earlier chunk; none where a cluster has not done it yet."""
+    chunk = job.read("pairs", number)
+    return 0 if chunk is None else sum(chunk.counts["proposed"])
+
+
+def _join_pieces(pieces: Sequence[RangePairs]) -> Arrays:
+    return {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in PAIRS}
 
 
 def _patterns(work: OpenJob, number: int, pieces: int) -> Chunk:
@@ -193,14 +229,25 @@ def _model_counts(model: MatchModel) -> dict[str, Any]:
     return counts
 
 
+def stages_of_pairs(job: Job) -> list[tuple[str, int]]:
+    """The stages that end with all pairs, and the chunks of each: filters need no plan."""
+    return [*([] if job.spec.by_filters else [("plan", 1)]), ("pairs", job.chunks)]
+
+
 def candidates_of(job: Job) -> CandidatePairs:
-    """The pairs of a job whose stages plan and pairs are done."""
-    ranges = [
-        RangePairs(arrays["partners"], arrays["index_b"], arrays["passes"])
-        for arrays in (needed(job, "pairs", number).arrays for number in range(job.chunks))
-    ]
-    all_pairs = job.sides[0].rows * job.sides[1].rows
-    return join_ranges(ranges, _reports(needed(job, "plan", 0)), all_pairs)
+    """The pairs of a job whose stages of pairs are done; E-PAIR-BUDGET where they are too many together."""
+    chunks = [needed(job, "pairs", number) for number in range(job.chunks)]
+    ranges = [RangePairs(*(chunk.arrays[name] for name in PAIRS)) for chunk in chunks]
+    if job.spec.by_filters:
+        made = [
+            FilterProposals(pairs, *(tuple(chunk.counts[name]) for name in ("proposed", "null_a", "null_b")))
+            for pairs, chunk in zip(ranges, chunks, strict=True)
+        ]
+        check_pairs_made(sum(sum(part.proposed) for part in made), job.protocol.blocking)
+        reports = filter_reports(job.protocol.proposer_names, made)
+    else:
+        reports = _reports(needed(job, "plan", 0))
+    return join_ranges(ranges, reports, job.sides[0].rows * job.sides[1].rows)
 
 
 def patterns_of_job(job: Job) -> PairPatterns:

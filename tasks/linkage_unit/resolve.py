@@ -90,7 +90,7 @@ def resolve_links(
     )
     passes, pass_names = (
         pairs.passes[links.pairs if at is None else at[links.pairs]],
-        unit.protocol.pass_names,
+        unit.protocol.proposer_names,
     )
     if known is not None:
         passes = np.concatenate([passes, _passes_of_known(pairs, known, len(pass_names))])
@@ -112,9 +112,9 @@ def resolve_links(
 def _placed(a: ReceivedDelivery, b: ReceivedDelivery, unit: LinkageUnit) -> PlacedLinks | None:
     if unit.known_links is None:
         return None
-    if len(unit.protocol.pass_names) > MOST_PASSES_WITH_KNOWN_LINKS:
+    if len(unit.protocol.proposer_names) > MOST_PASSES_WITH_KNOWN_LINKS:
         raise known_links_error(
-            f"{len(unit.protocol.pass_names)} passes beside known links",
+            f"{len(unit.protocol.proposer_names)} passes beside known links",
             f"at most {MOST_PASSES_WITH_KNOWN_LINKS}",
         )
     return place_known_links(

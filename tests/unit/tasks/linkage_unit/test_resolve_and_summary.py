@@ -11,6 +11,7 @@ import pytest
 
 from linkage_core.custodian.record_pseudonyms import record_pseudonyms
 from linkage_core.errors import NightlinkError
+from linkage_core.linkage_unit.filter_candidates import candidates_by_filters
 from linkage_core.linkage_unit.known_links import HEADER, parse_known_links
 from linkage_core.linkage_unit.link_probabilities import LinkProbabilities
 from linkage_core.linkage_unit.link_table import link_table_digest, links_as_rows
@@ -23,6 +24,14 @@ from tasks.linkage_unit.score import score_pairs
 from tasks.linkage_unit.settings import LinkageUnit
 from tasks.linkage_unit.summary import summarise_night
 from tests.reference.small_world import NIGHT, SmallWorld, few_people
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _machine_code_is_kept(tmp_path_factory: pytest.TempPathFactory):  # noqa: ANN202
+    """Kernels are compiled once for all children of this module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NUMBA_CACHE_DIR", str(tmp_path_factory.mktemp("machine-code")))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +167,40 @@ def _table_of(night, unit: LinkageUnit):  # noqa: ANN001, ANN202
     links = resolve_links(a, b, pairs, scores, unit)
     found = set(zip(map(bytes, links.table.pseudonym_a), map(bytes, links.table.pseudonym_b), strict=True))
     return links, found
+
+
+def test_a_night_in_another_mode_links_by_filters_chunk_by_chunk(night, delivered_world) -> None:  # noqa: ANN001
+    a, b = night[:2]
+    unit = _with(delivered_world.unit, "blocking", candidates="threshold_join")
+    small = replace(unit, settings=unit.settings.model_copy(update={"chunk_records": 75}))
+    pairs = block_records(a, b, small)
+    sides = (side.records.evidence.group_filters for side in (a, b))
+    whole = candidates_by_filters(*sides, unit.protocol)
+    for name in ("index_a", "index_b", "passes"):
+        assert np.array_equal(getattr(pairs, name), getattr(whole, name))
+    assert pairs.reports == whole.reports
+    scores = score_pairs(a, b, pairs, small)
+    links = resolve_links(a, b, pairs, scores, small)
+    assert {name for row in links_as_rows(links.table) for name in row[4]} <= {
+        "given_family", "given_birth", "family_birth"
+    }  # fmt: skip
+    assert len(links.table) > 0.8 * len(night[4].table)
+    summary = summarise_night(NIGHT, (a, b), [LinkedCustodians(a, b, pairs, scores, links)], None, small)
+    assert summary["candidates"]["mode"] == "threshold_join"
+
+
+def test_a_join_of_more_pairs_than_the_budget_is_refused(night, delivered_world) -> None:  # noqa: ANN001
+    unit = _with(
+        delivered_world.unit,
+        "blocking",
+        candidates="threshold_join",
+        similarity=0.5,
+        pair_budget=2000,
+        max_block_pairs=1,
+    )
+    small = replace(unit, settings=unit.settings.model_copy(update={"chunk_records": 75}))
+    with pytest.raises(NightlinkError, match="E-PAIR-BUDGET: found more than 2000 pairs with filters"):
+        block_records(*night[:2], small)
 
 
 @pytest.mark.parametrize("resolution", ["optimal_one_to_one", "one_to_many", "many_to_one", "many_to_many"])
