@@ -24,7 +24,12 @@ from linkage_core.linkage_unit.model_training import (
 from linkage_core.linkage_unit.pattern_features import pattern_features
 from linkage_core.linkage_unit.trained_model import Method, TrainedModel, model_sha256, write_model
 from tasks.linkage_unit.block import chunk_limits, night_job
-from tasks.linkage_unit.chunk_stages import candidates_of, model_of, patterns_of_job
+from tasks.linkage_unit.chunk_stages import (
+    candidates_of,
+    model_of,
+    patterns_of_job,
+    stages_of_pairs,
+)
 from tasks.linkage_unit.linked_custodians import every_two
 from tasks.linkage_unit.receive import ReceivedDelivery, receive_deliveries
 from tasks.linkage_unit.run_chunks import run_chunks
@@ -87,7 +92,7 @@ def _labelled_pairs(
     a: ReceivedDelivery, b: ReceivedDelivery, labels: KnownLinks, unit: LinkageUnit
 ) -> LabelledPairs:
     job = night_job(a, b, unit)
-    stages = [("plan", 1), ("pairs", job.chunks), ("patterns", job.chunks), ("model", 1)]
+    stages = [*stages_of_pairs(job), ("patterns", job.chunks), ("model", 1)]
     run_chunks(job, stages, chunk_limits(unit))
     pairs, patterns, (model, odds) = candidates_of(job), patterns_of_job(job), model_of(job)
     at, is_match = _labelled_candidates(a, b, pairs, labels, unit)
