@@ -31,6 +31,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "flows.linkage_unit.warehouse_commands",
         "create or migrate the warehouse; ask the researcher's question",
     ),
+    "retention": (
+        "flows.linkage_unit.retention_commands",
+        "erase records, apply retention periods, set legal holds",
+    ),
     "audit": ("flows.linkage_unit.audit_commands", "verify the audit log and the link table"),
 }
 

@@ -51,6 +51,7 @@ ERROR_CODES: dict[str, str] = {
     "E-WH-SCHEMA": "the warehouse's schema is not the one that this code expects",
     "E-RUN-LOCKED": "another run holds the project's lock",
     "E-RUN-FENCED": "a newer run has published since this one began",
+    "E-LEGAL-HOLD": "a legal hold forbids to erase or expire a record",
     "E-AUDIT-BROKEN": "the audit log or a table that it describes was altered",
     # everything
     "E-INTERCHANGE": "a file of CLKs, candidate pairs or links from other software is wrong",

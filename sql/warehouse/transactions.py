@@ -76,6 +76,12 @@ REFUSALS: Mapping[str, tuple[str, str, str, str]] = MappingProxyType(
             "the event of exactly this change",
             "This is a mistake in the calling code.",
         ),
+        "NL011": (
+            "E-LEGAL-HOLD",
+            "a legal hold on the record or its project",
+            "records that nobody must keep",
+            "Nothing was changed. Whoever set the hold lifts it first: nightlink retention lift-hold.",
+        ),
     }
 )
 

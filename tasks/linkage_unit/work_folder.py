@@ -142,6 +142,7 @@ class Job:
     code_version: str
     chunk_records: int
     sides: tuple[JobSide, JobSide]
+    known_links_sha256: str | None = None
     trained: TrainedModel | None = None
 
     @cached_property
@@ -166,6 +167,7 @@ class Job:
             "chunk_records": self.chunk_records,
             "protocol": self.protocol.model_dump(mode="json"),
             "sides": sides,
+            "known_links_sha256": self.known_links_sha256,
             "trained": self.trained and self.trained.model_dump(mode="json"),
         }
         return json.dumps(document, sort_keys=True).encode()
@@ -234,6 +236,7 @@ def open_job(folder: Path) -> Job:
         document["code_version"],
         document["chunk_records"],
         (sides[0], sides[1]),
+        document["known_links_sha256"],
         None if document["trained"] is None else TrainedModel.model_validate(document["trained"]),
     )
 
@@ -243,11 +246,13 @@ def job_of(
     protocol: LinkageProtocol,
     chunk_records: int,
     deliveries: tuple[tuple[DeliveryManifest, str], tuple[DeliveryManifest, str]],
+    known_links_sha256: str | None = None,
     trained: TrainedModel | None = None,
 ) -> Job:
-    """The job of linking two deliveries, each given as manifest and digest, with this code and trained model."""
+    """The job of linking two deliveries, each given as manifest and digest, with this code, links and model."""
     first, second = (JobSide(sha256, m.row_count, m.aggregates) for m, sha256 in deliveries)
-    return Job(state_folder, protocol, code_version(), chunk_records, (first, second), trained)
+    sides = (first, second)
+    return Job(state_folder, protocol, code_version(), chunk_records, sides, known_links_sha256, trained)
 
 
 def remove_work(state_folder: Path, keep: tuple[str, ...] = ()) -> None:

@@ -16,13 +16,14 @@ GRANT USAGE ON SCHEMA warehouse, linkage TO linkage_loader;
 GRANT SELECT ON ALL TABLES IN SCHEMA warehouse, linkage TO linkage_loader;
 GRANT INSERT, DELETE ON linkage.link_staging, linkage.entity_staging TO linkage_loader;
 GRANT EXECUTE ON FUNCTION linkage.begin_run, linkage.count_link_changes, linkage.stage_matches_as_entities,
-    linkage.carry_entity_ids, linkage.publish_run, linkage.fail_run TO linkage_loader;
+    linkage.carry_entity_ids, linkage.publish_run, linkage.fail_run, linkage.anyone_suppressed, linkage.suppressed_records, linkage.count_erasure,
+    linkage.erase_record, linkage.count_expired, linkage.apply_retention, linkage.set_hold TO linkage_loader;
 
 -- The auditor: reads what the audit speaks of, and nothing else.
 GRANT USAGE ON SCHEMA warehouse, linkage, audit TO auditor;
 GRANT SELECT ON ALL TABLES IN SCHEMA warehouse, audit TO auditor;
 GRANT SELECT ON linkage.project, linkage.link_run, linkage.delivery, linkage.run_delivery, linkage.link, linkage.entity_member,
-    linkage.entity_change TO auditor;
+    linkage.entity_change, linkage.tombstone TO auditor;
 
 -- Whoever meets a policy of row-level security calls these.
 GRANT EXECUTE ON FUNCTION access.reads_all, access.linkage_projects, access.research_id TO linkage_loader, auditor;
