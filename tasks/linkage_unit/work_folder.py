@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,8 @@ from tasks.linkage_unit.chunk_files import Chunk, read_chunk, unwritable, write_
 from tasks.protocol.code_version import code_version
 
 _AGGREGATES = TypeAdapter(EvidenceAggregates)
+ERASED = "erased"
+"""In a folder of columns: a digest of the pseudonyms that were erased when it was written."""
 _FOLDER_NAME = re.compile(r"^(columns|night)-[0-9a-f]{32}(\.partial)?$")
 
 
@@ -80,11 +83,22 @@ class ColumnWriter:
                 raise unwritable(f"the column {name}", error) from None
         self._rows += len(records)
 
-    def finish(self) -> EncodedRecords:
-        """All records, mapped from the files."""
-        # A former receive of the same delivery may still be mapped: its files stay with whoever maps them.
-        shutil.rmtree(self._path, ignore_errors=True)
-        self._partial.rename(self._path)
+    def finish(self, erased: Collection[str] = ()) -> EncodedRecords:
+        """All records, mapped from the files; ``erased`` names those of which nothing was written.
+
+        Chunks that a run before made from records that were not erased then go: resuming from them would link them.
+        """
+        note = hashlib.sha256("\n".join(sorted(erased)).encode()).hexdigest()
+        before = self._path / ERASED
+        if before.is_file() and before.read_text(encoding="ascii") != note:
+            remove_nights(self._path.parent)
+        try:
+            (self._partial / ERASED).write_text(note, encoding="ascii")
+            # A former receive of the same delivery may still be mapped: its files stay with whoever maps them.
+            shutil.rmtree(self._path, ignore_errors=True)
+            self._partial.rename(self._path)
+        except OSError as error:
+            raise unwritable("a folder of columns", error) from None
         return map_columns(self._path, self._spec, self._rows)
 
 
@@ -253,6 +267,13 @@ def job_of(
     first, second = (JobSide(sha256, m.row_count, m.aggregates) for m, sha256 in deliveries)
     sides = (first, second)
     return Job(state_folder, protocol, code_version(), chunk_records, sides, known_links_sha256, trained)
+
+
+def remove_nights(state_folder: Path) -> None:
+    """Remove the chunks of all nights; columns stay."""
+    for entry in state_folder.glob("night-*"):
+        if _FOLDER_NAME.match(entry.name):
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 def remove_work(state_folder: Path, keep: tuple[str, ...] = ()) -> None:
