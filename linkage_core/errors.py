@@ -39,6 +39,7 @@ ERROR_CODES: dict[str, str] = {
     # the linkage unit
     "E-PAIR-BUDGET": "passes or filters propose more pairs than the budget allows",
     "E-KNOWN-LINKS": "the file of known links is wrong or contradicts itself",
+    "E-MATCH-MODEL": "a trained match model is not the one that was named, or reads other evidence",
     "E-QUALITY-TARGET": "the night's data cannot support the target precision",
     "E-CHUNK-MEMORY": "a chunk of the linkage ran out of memory, in smaller pieces too",
     "E-CHUNK-DIED": "the process that computes a chunk of the linkage died, twice",
@@ -52,6 +53,8 @@ ERROR_CODES: dict[str, str] = {
     "E-RUN-FENCED": "a newer run has published since this one began",
     "E-LEGAL-HOLD": "a legal hold forbids to erase or expire a record",
     "E-AUDIT-BROKEN": "the audit log or a table that it describes was altered",
+    "E-AUDIT-FORK": "the audit log does not begin with what a witness saw of it",
+    "E-AUDIT-RECEIPT": "a receipt or checkpoint of the linkage unit's is wrong",
     # everything
     "E-INTERCHANGE": "a file of CLKs, candidate pairs or links from other software is wrong",
     "E-INPUT": "an argument or input file is wrong",
