@@ -188,6 +188,7 @@ def _published_event(
         resolution=summary.get("resolution"),
         known_links=None if known is None else KnownLinksUsed(**known),
         entities=entities,
+        trained_model=summary["trained_model"]["sha256"] if "trained_model" in summary else None,
     )
 
 

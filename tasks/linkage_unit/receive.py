@@ -88,7 +88,9 @@ def _names_of_this_night(manifests: list[tuple[DeliveryManifest, str]], unit: Li
     """Of the folders with working files, those from which a run that was interrupted resumes."""
     state, records = unit.settings.state_folder, unit.settings.chunk_records
     known = unit.known_links_sha256
-    jobs = [job_of(state, unit.protocol, records, two, known) for two in combinations(manifests, 2)]
+    jobs = [
+        job_of(state, unit.protocol, records, two, known, unit.trained) for two in combinations(manifests, 2)
+    ]
     columns = [columns_folder(state, sha256).name for _, sha256 in manifests]
     return (*(job.folder.name for job in jobs), *columns)
 

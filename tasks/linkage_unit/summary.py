@@ -89,6 +89,11 @@ def _describe_the_unusual(
             "never": sum(len(known.never_a) for known in placed),
             "absent": sum(known.absent for known in placed),
         }
+    if unit.settings.trained_model is not None and unit.trained is not None:
+        told["trained_model"] = {
+            "sha256": unit.settings.trained_model.sha256,
+            "method": unit.trained.card.method,
+        }
     if entities is not None:
         told["entities"] = {
             "entities": len(entities.clusters.entities),

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter
 
+from linkage_core.linkage_unit.trained_model import TrainedModel
 from linkage_core.protocol.delivery_manifest import DeliveryManifest
 from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates
 from linkage_core.protocol.encoded_records import PSEUDONYM_DTYPE, EncodedRecords
@@ -156,6 +157,7 @@ class Job:
     chunk_records: int
     sides: tuple[JobSide, JobSide]
     known_links_sha256: str | None = None
+    trained: TrainedModel | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -180,6 +182,7 @@ class Job:
             "protocol": self.protocol.model_dump(mode="json"),
             "sides": sides,
             "known_links_sha256": self.known_links_sha256,
+            "trained": self.trained and self.trained.model_dump(mode="json"),
         }
         return json.dumps(document, sort_keys=True).encode()
 
@@ -248,6 +251,7 @@ def open_job(folder: Path) -> Job:
         document["chunk_records"],
         (sides[0], sides[1]),
         document["known_links_sha256"],
+        None if document["trained"] is None else TrainedModel.model_validate(document["trained"]),
     )
 
 
@@ -257,10 +261,12 @@ def job_of(
     chunk_records: int,
     deliveries: tuple[tuple[DeliveryManifest, str], tuple[DeliveryManifest, str]],
     known_links_sha256: str | None = None,
+    trained: TrainedModel | None = None,
 ) -> Job:
-    """The job of linking two deliveries, each given as manifest and digest, with this code and these known links."""
+    """The job of linking two deliveries, each given as manifest and digest, with this code, links and model."""
     first, second = (JobSide(sha256, m.row_count, m.aggregates) for m, sha256 in deliveries)
-    return Job(state_folder, protocol, code_version(), chunk_records, (first, second), known_links_sha256)
+    sides = (first, second)
+    return Job(state_folder, protocol, code_version(), chunk_records, sides, known_links_sha256, trained)
 
 
 def remove_nights(state_folder: Path) -> None:
