@@ -42,6 +42,9 @@ from linkage_core.linkage_unit.link_probabilities import (
 )
 from linkage_core.linkage_unit.match_model import MatchModel, PairOdds, fit_match_model
 from linkage_core.linkage_unit.one_to_one import pair_tie_keys
+from linkage_core.linkage_unit.quality.estimate import Estimate
+from linkage_core.linkage_unit.quality.judged_links import JudgedLinks
+from linkage_core.linkage_unit.quality.night_quality import precision_estimates
 from linkage_core.protocol.encoded_evidence import EvidenceAggregates, mean_fill
 from linkage_core.protocol.encoded_records import EncodedRecords, blocking_values, pseudonym_order
 from linkage_core.protocol.evidence_spec import FAMILY, GIVEN, evidence_of
@@ -88,6 +91,11 @@ class LinkageRun:
     rows_a, rows_b : ndarray of intp, shape (pairs,)
         Of the candidates, in their order.
     records_a, records_b : int
+    encoded, aggregates : two EncodedRecords, two EvidenceAggregates
+        What the linkage unit was given; ``candidates`` are rows of these.
+    tie_keys : ndarray of uint64, shape (pairs,)
+    protocol : LinkageProtocol
+        As it was restricted.
     """
 
     candidates: CandidatePairs = field(repr=False)
@@ -99,6 +107,26 @@ class LinkageRun:
     odds: PairOdds
     links: LinkProbabilities
     threshold: ChosenThreshold
+    encoded: tuple[EncodedRecords, EncodedRecords] = field(repr=False)
+    aggregates: tuple[EvidenceAggregates, EvidenceAggregates] = field(repr=False)
+    tie_keys: npt.NDArray[np.uint64] = field(repr=False)
+    protocol: LinkageProtocol = field(repr=False)
+
+    def precision_estimates(self) -> dict[str, Estimate]:
+        """What the night would say of its own precision, by estimator."""
+        judged = JudgedLinks(
+            self.candidates.index_a,
+            self.candidates.index_b,
+            self.candidates.passes,
+            self.tie_keys,
+            self.odds,
+            self.links,
+            self.threshold,
+            (self.records_a, self.records_b),
+            self.protocol.decision.resolution,
+        )
+        evidence = (self.encoded[0].evidence, self.encoded[1].evidence)
+        return precision_estimates(judged, self.model, evidence, evidence_of(self.protocol), self.aggregates)
 
     @property
     def output(self) -> npt.NDArray[np.bool_]:
@@ -206,7 +234,19 @@ def link_sides(
     threshold = choose_threshold(links, agreed.decision.target_precision)
     meter.stage("resolve")
     return LinkageRun(
-        candidates, order_a[a], order_b[b], len(encoded_a), len(encoded_b), model, odds, links, threshold
+        candidates,
+        order_a[a],
+        order_b[b],
+        len(encoded_a),
+        len(encoded_b),
+        model,
+        odds,
+        links,
+        threshold,
+        (encoded_a, encoded_b),
+        (aggregates_a, aggregates_b),
+        ties,
+        agreed,
     )
 
 
