@@ -167,6 +167,7 @@ def _install_warehouse(server: Server, stack: ExitStack) -> dict[str, str]:
         database,
         {role: secrets.token_urlsafe(24) for role in roles},
         {"hospital": ["admission"], "pharmacy": ["dispensing"]},
+        {"researcher": ["discharge_followup"]},
     )
 
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from tasks.linkage_unit.block import block_records
-from tasks.linkage_unit.linked_custodians import LinkedCustodians, every_two, join_entities
+from tasks.linkage_unit.linked_custodians import (
+    LinkedCustodians,
+    every_two,
+    join_entities,
+    matches_are_entities,
+)
 from tasks.linkage_unit.load import forget_working_files, load_links, night_in_ledger
 from tasks.linkage_unit.receive import receive_deliveries
 from tasks.linkage_unit.report import publish_linkage_report
@@ -29,7 +34,7 @@ def link_and_load(as_of: str | None = None) -> None:
                 scored = score_pairs(a, b, pairs, unit)
                 links = resolve_links(a, b, pairs, scored, unit)
                 linked.append(LinkedCustodians(a, b, pairs, scored, links))
-            entities = join_entities(deliveries, linked, unit) if len(deliveries) > 2 else None
+            entities = None if matches_are_entities(unit) else join_entities(deliveries, linked, unit)
             summary = summarise_night(night, deliveries, linked, entities, unit)
             load_links(run, deliveries, linked, entities, summary)  # one transaction, with its audit event
         forget_working_files(unit)

@@ -30,9 +30,21 @@ def install(
         list[str],
         typer.Option("--content", help="CUSTODIAN=TABLE, such as hospital=admission; may be repeated"),
     ] = ["hospital=admission", "pharmacy=dispensing"],  # noqa: B006 - typer copies it
+    research: Annotated[
+        list[str],
+        typer.Option(
+            "--research",
+            help="ROLE=LINKAGE_PROJECT: a login role (researcher or NAME_researcher), which is a research project "
+            "with pseudonyms of its own, and a linkage project that it sees; may be repeated",
+        ),
+    ] = ["researcher=discharge_followup"],  # noqa: B006 - typer copies it
 ) -> None:
-    """Create roles, database, schema and content loaders, or bring them up to date; draws new passwords."""
-    for path in warehouse_setup.install(admin_url_file, database, _content_tables(content), secrets):
+    """Create roles, database, schema, content loaders and research projects, or bring them up to date.
+
+    Draws new passwords. Run again with other --research, it admits those as well.
+    """
+    content_tables, seen = _pairs(content, "--content"), _pairs(research, "--research")
+    for path in warehouse_setup.install(admin_url_file, database, content_tables, seen, secrets):
         typer.echo(f"wrote {path}")
 
 
@@ -66,16 +78,16 @@ def followup(
         typer.echo(",".join("" if value is None else f'"{value}"' for value in row.values()))
 
 
-def _content_tables(words: list[str]) -> dict[str, list[str]]:
-    tables: dict[str, list[str]] = {}
+def _pairs(words: list[str], option: str) -> dict[str, list[str]]:
+    pairs: dict[str, list[str]] = {}
     for word in words:
-        custodian, _, table = word.partition("=")
-        if not custodian or not table:
+        left, _, right = word.partition("=")
+        if not left or not right:
             raise NightlinkError(
                 "E-INPUT",
-                found="a --content that is not CUSTODIAN=TABLE",
-                expected="such as hospital=admission",
+                found=f"a {option} that is not two words with = between them",
+                expected="such as --content hospital=admission, --research researcher=discharge_followup",
                 remedy="Correct the option.",
             )
-        tables.setdefault(custodian, []).append(table)
-    return tables
+        pairs.setdefault(left, []).append(right)
+    return pairs

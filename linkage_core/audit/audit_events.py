@@ -69,7 +69,7 @@ class KnownLinksUsed(_Event):
 
 
 class EntitiesPublished(_Event):
-    """Entities of three or more custodians: how many, their records, components split, and the table's digest."""
+    """Entities: how many, their records, components split (of more than two custodians), and the table's digest."""
 
     entities: Count
     members: Count

@@ -123,8 +123,8 @@ def entity_rows(
 ) -> list[EntityRow]:
     """Members as rows of text, ascending by entity and record.
 
-    An entity's id is a digest of the project and its members' custodians and pseudonyms: it stays while they stay,
-    and another night computes the same.
+    An entity's id here is a digest of the project and its members' custodians and pseudonyms. The warehouse, which
+    knows the nights before, replaces it by the id of the entity that it continues.
     """
     rows: list[EntityRow] = []
     for entity in clusters.entities:

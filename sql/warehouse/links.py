@@ -6,7 +6,7 @@ Zone: linkage_unit.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import partial
@@ -27,6 +27,7 @@ more than two custodians, those of the two records as well."""
 EntityRow = tuple[str, str, str]
 """Entity id as UUID text, custodian, record as UUID text."""
 
+_ROWS_PER_FETCH = 5_000
 _statements = partial(load_statements, "sql.warehouse", "links.sql")
 
 
@@ -63,6 +64,9 @@ class Publication:
     audit_event_hash: bytes
 
 
+EventMaker = Callable[[LinkChanges, Iterator[EntityRow]], str]
+
+
 def publish_links(
     engine: Engine,
     run: LedgerRun,
@@ -70,8 +74,8 @@ def publish_links(
     *,
     deliveries: Sequence[Delivery],
     counts: Mapping[str, Any],
-    make_event: Callable[[LinkChanges], str],
-    entities: Callable[[], Iterable[EntityRow]] = tuple,
+    make_event: EventMaker,
+    entities: Callable[[], Iterable[EntityRow]] | None = None,
     retry_window_s: float = 60.0,
 ) -> Publication:
     """Stage and publish a run's links, its deliveries and its audit event in one transaction.
@@ -92,10 +96,12 @@ def publish_links(
     counts : mapping
         The nightly summary, JSON-able: counts only.
     make_event : callable
-        Makes the canonical ``night_published`` event of what the publication will do. The warehouse refuses
-        one that says something else.
-    entities : callable
-        Gives the members of all entities anew for each attempt, each record once; none between two custodians.
+        Makes the canonical ``night_published`` event of what the publication will do, from the changes of links and
+        the members of the entities under their lasting ids, in ascending order of entity and record. The warehouse
+        refuses one that says something else.
+    entities : callable, optional
+        Gives the members of all entities anew for each attempt, each record once, under any ids that tell entities
+        apart. Left out, the matches of a one-to-one night of two custodians are its entities.
 
     Raises
     ------
@@ -117,7 +123,7 @@ def publish_links(
                 deliveries=deliveries,
                 counts=counts,
                 make_event=make_event,
-                member_count=stage_entities(connection, run, entities()),
+                member_count=stage_entities(connection, run, None if entities is None else entities()),
             )
 
     return retry_transient(attempt, window_s=retry_window_s)
@@ -143,14 +149,27 @@ def stage_links(connection: Connection, run: LedgerRun, rows: Iterable[LinkRow])
     return staged.row_count
 
 
-def stage_entities(connection: Connection, run: LedgerRun, rows: Iterable[EntityRow]) -> int:
-    """COPY the members of a run's entities into staging; returns their number."""
+def stage_entities(connection: Connection, run: LedgerRun, rows: Iterable[EntityRow] | None) -> int:
+    """Stage the members of a run's entities, by default its staged matches; returns their number."""
+    key = {"run_id": run.run_id, "fence": run.fence}
     with warehouse_errors("staging entities"):
         connection.execute(text(_statements()["empty_entity_staging"]), {"run_id": run.run_id})
-        staged = copy_rows(
+        if rows is None:
+            staged = connection.execute(text(_statements()["stage_matches_as_entities"]), key)
+            return int(staged.scalar_one())
+        copied = copy_rows(
             connection, _statements()["stage_entities"], ((run.run_id, run.fence, *row) for row in rows)
         )
-    return staged.row_count
+    return copied.row_count
+
+
+def _read_staged_entities(connection: Connection, run: LedgerRun) -> Iterator[EntityRow]:
+    options = {"stream_results": True, "max_row_buffer": _ROWS_PER_FETCH}
+    key = {"run_id": run.run_id, "fence": run.fence}
+    statement = text(_statements()["read_staged_entities"])
+    with warehouse_errors("reading the staged entities"):
+        for row in connection.execute(statement, key, execution_options=options):
+            yield row[0], row[1], row[2]
 
 
 def publish_staged_links(
@@ -160,14 +179,15 @@ def publish_staged_links(
     *,
     deliveries: Sequence[Delivery],
     counts: Mapping[str, Any],
-    make_event: Callable[[LinkChanges], str],
-    member_count: int = 0,
+    make_event: EventMaker,
+    member_count: int,
 ) -> Publication:
     """Turn what is staged into the served links; the caller's COMMIT makes it so."""
     key = {"run_id": run.run_id, "fence": run.fence, "link_count": link_count}
     with warehouse_errors("publishing links"):
         changes = connection.execute(text(_statements()["count_link_changes"]), key).mappings().one()
-    event = make_event(_link_changes(changes))
+        connection.execute(text(_statements()["carry_entity_ids"]), key)
+    event = make_event(_link_changes(changes), _read_staged_entities(connection, run))
     with warehouse_errors("publishing links"):
         published = connection.execute(
             text(_statements()["publish_run"]),

@@ -9,6 +9,16 @@ DELETE FROM linkage.entity_staging WHERE run_id = :run_id;
 -- name: stage_entities
 COPY linkage.entity_staging (run_id, fence, entity_id, custodian, record) FROM STDIN;
 
+-- name: stage_matches_as_entities
+SELECT linkage.stage_matches_as_entities(:run_id, :fence);
+
+-- name: carry_entity_ids
+SELECT linkage.carry_entity_ids(:run_id, :fence);
+
+-- name: read_staged_entities
+SELECT s.entity_id::text, s.custodian, s.record::text FROM linkage.entity_staging AS s
+ WHERE s.run_id = :run_id AND s.fence = :fence ORDER BY s.entity_id, s.record;
+
 -- name: stage_links
 COPY linkage.link_staging (run_id, fence, record_a, record_b, decision, score_band, passes_agreed, custodian_a, custodian_b)
 FROM STDIN;

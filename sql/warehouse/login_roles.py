@@ -27,6 +27,7 @@ AUDITOR = "auditor"
 RESEARCHER = "researcher"
 FIXED_ROLES = (OWNER, LINKAGE_LOADER, AUDITOR, RESEARCHER)
 
+_RESEARCH_ROLE = re.compile(r"([a-z][a-z0-9_]{0,40}_)?researcher")
 _CUSTODIAN = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _role_statements = partial(load_statements, "sql.warehouse", "roles/login_roles.sql")
 _content_statements = partial(load_statements, "sql.warehouse", "roles/content_loader.sql")
@@ -39,6 +40,11 @@ def content_role(custodian: str) -> str:
     return f"{custodian}_content_loader"
 
 
+def is_research_role(role: str) -> bool:
+    """Whether a role's name is a research project's: ``researcher``, or ``<name>_researcher``."""
+    return _RESEARCH_ROLE.fullmatch(role) is not None
+
+
 def create_login_roles(admin_engine: Engine, passwords: Mapping[str, str]) -> None:
     """Create roles that are missing, and set the password and attributes of all that are named.
 
@@ -47,7 +53,7 @@ def create_login_roles(admin_engine: Engine, passwords: Mapping[str, str]) -> No
     admin_engine : Engine
         A superuser, or a role with CREATEROLE, in any database of the server.
     passwords : mapping of str to str
-        By role: those of :data:`FIXED_ROLES` and any ``<custodian>_content_loader``.
+        By role: those of :data:`FIXED_ROLES`, any ``<custodian>_content_loader``, any ``<name>_researcher``.
 
     Raises
     ------
@@ -55,8 +61,11 @@ def create_login_roles(admin_engine: Engine, passwords: Mapping[str, str]) -> No
         E-INPUT for another role's name.
     """
     for role in passwords:
-        if role not in FIXED_ROLES and content_role(role.removesuffix("_content_loader")) != role:
-            raise _wrong_name("role", f"{', '.join(FIXED_ROLES)} or <custodian>_content_loader")
+        if role in FIXED_ROLES or is_research_role(role):
+            continue
+        if content_role(role.removesuffix("_content_loader")) != role:
+            known = ", ".join(FIXED_ROLES)
+            raise _wrong_name("role", f"{known}, <custodian>_content_loader or <name>_researcher")
     for role, password in passwords.items():
         _create_login_role(admin_engine, role, password)
 
@@ -110,11 +119,32 @@ def admit_content_loader(owner_engine: Engine, custodian: str, tables: Sequence[
             driver_cursor(connection).execute(script.format(**names))
 
 
+def admit_research(owner_engine: Engine, role: str, linkage_projects: Sequence[str]) -> None:
+    """Let a research project's login role see linkage projects; the role must exist, the schema be migrated.
+
+    Its pseudonym key is drawn in the database when it is first admitted, and never leaves it. Projects admitted
+    earlier are not taken back.
+
+    Parameters
+    ----------
+    owner_engine : Engine
+        As ``warehouse_owner``.
+    linkage_projects : sequence of str
+        Names as in linkage protocols; one may not have run yet.
+    """
+    if not is_research_role(role):
+        raise _wrong_name("research role", "researcher or <name>_researcher")
+    with warehouse_transaction(owner_engine, doing="admitting a research project") as connection:
+        parameters = {"role": role, "linkage_projects": list(linkage_projects)}
+        connection.execute(text(_role_statements()["admit_research"]), parameters)
+
+
 def install_warehouse(
     admin_url: str,
     database: str,
     passwords: Mapping[str, str],
     content_tables: Mapping[str, Sequence[str]],
+    research: Mapping[str, Sequence[str]],
     *,
     deadline_s: float = 60.0,
 ) -> dict[str, str]:
@@ -127,16 +157,19 @@ def install_warehouse(
     database : str
         The warehouse's database.
     passwords : mapping of str to str
-        By role: all of :data:`FIXED_ROLES`, and the content role of each custodian of ``content_tables``.
+        By role: all of :data:`FIXED_ROLES`, the content role of each custodian of ``content_tables``, and the roles
+        of ``research``.
     content_tables : mapping of str to sequence of str
         By custodian, such as ``{"hospital": ["admission"], "pharmacy": ["dispensing"]}``.
+    research : mapping of str to sequence of str
+        By login role the linkage projects that it sees, such as ``{"researcher": ["discharge_followup"]}``.
 
     Returns
     -------
     dict of str to str
         Each role's URL of the warehouse, password included: a secret.
     """
-    wanted = {*FIXED_ROLES, *map(content_role, content_tables)}
+    wanted = {*FIXED_ROLES, *map(content_role, content_tables), *research}
     if set(passwords) != wanted:
         raise _wrong_name("set of passwords", f"one for each of {', '.join(sorted(wanted))}")
     admin = make_engine(admin_url, deadline_s=deadline_s, application_name="nightlink-install")
@@ -152,6 +185,8 @@ def install_warehouse(
     apply_migrations(owner)
     for custodian, tables in content_tables.items():
         admit_content_loader(owner, custodian, tables)
+    for role, linkage_projects in research.items():
+        admit_research(owner, role, linkage_projects)
     return urls
 
 
@@ -167,7 +202,7 @@ def _create_login_role(admin_engine: Engine, role: str, password: str) -> None:
             ),
         }
         wanted = [] if exists else ["create_role"]
-        wanted += ["set_login", "settle_researcher"] if role == RESEARCHER else ["set_login"]
+        wanted += ["set_login", "settle_researcher"] if is_research_role(role) else ["set_login"]
         for statement in wanted:
             driver_cursor(connection).execute(composed.SQL(_role_statements()[statement]).format(**names))
 

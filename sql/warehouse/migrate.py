@@ -28,8 +28,10 @@ from sql.warehouse.transactions import warehouse_errors, warehouse_transaction
 _FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 _DEFINITIONS = (
     "schema/audit_functions.sql",
+    "schema/access_functions.sql",
     "schema/ledger_functions.sql",
     "schema/content_functions.sql",
+    "roles/row_security.sql",
     "views/research_v1.sql",
     "roles/grants.sql",
 )

@@ -40,7 +40,7 @@ class LinkedCustodians:
 
 @dataclass(frozen=True)
 class JoinedEntities:
-    """Who is whom among three or more custodians."""
+    """Who is whom, where a match alone does not say it."""
 
     clusters: EntityClusters
     rows: list[EntityRow]
@@ -51,6 +51,13 @@ def every_two(
 ) -> Iterator[tuple[ReceivedDelivery, ReceivedDelivery]]:
     """Each pair of deliveries, in the protocol's order: one pair of two custodians, three of three."""
     return combinations(deliveries, 2)
+
+
+def matches_are_entities(unit: LinkageUnit) -> bool:
+    """Whether nothing needs joining, since each match of two custodians is one person's two records."""
+    protocol = unit.protocol
+    one_to_one = protocol.decision.resolution in ("one_to_one", "optimal_one_to_one")
+    return len(protocol.custodians) == 2 and one_to_one
 
 
 @stage("join entities")

@@ -25,7 +25,7 @@ from linkage_core.linkage_unit.link_table import digest_of_link_rows, links_as_r
 from linkage_core.protocol.linkage_protocol import protocol_fingerprint
 from sql.engine import Engine, make_engine
 from sql.warehouse.ledger import LedgerRun, RunDescription, begin_run, fail_run, project_lock
-from sql.warehouse.links import Delivery, LinkChanges, LinkRow, publish_links
+from sql.warehouse.links import Delivery, EntityRow, LinkChanges, LinkRow, publish_links
 from tasks.linkage_unit.linked_custodians import JoinedEntities, LinkedCustodians
 from tasks.linkage_unit.receive import ReceivedDelivery
 from tasks.linkage_unit.settings import LinkageUnit
@@ -105,10 +105,12 @@ def load_links(
         lambda: _link_rows(linked),
         deliveries=[_ledger_delivery(delivery) for delivery in deliveries],
         counts={**summary, "link_table_digest": digest},
-        make_event=lambda changes: canonical_event(
-            _published_event(run.ledger, deliveries, entities, summary, changes, digest)
+        make_event=lambda changes, members: canonical_event(
+            _published_event(
+                run.ledger, deliveries, _entities_of_event(entities, members), summary, changes, digest
+            )
         ),
-        entities=lambda: entities.rows if entities is not None else (),
+        entities=None if entities is None else lambda: entities.rows,
     )
     changes = publication.links
     announce(f"links opened: {changes.opened}, closed: {changes.closed}, kept: {changes.kept}")
@@ -144,7 +146,7 @@ def _ledger_delivery(delivery: ReceivedDelivery) -> Delivery:
 def _published_event(
     ledger: LedgerRun,
     deliveries: Sequence[ReceivedDelivery],
-    entities: JoinedEntities | None,
+    entities: EntitiesPublished,
     summary: dict[str, Any],
     changes: LinkChanges,
     digest: str,
@@ -175,17 +177,37 @@ def _published_event(
         link_table_digest=digest,
         resolution=summary.get("resolution"),
         known_links=None if known is None else KnownLinksUsed(**known),
-        entities=None if entities is None else _entities_of_event(entities),
+        entities=entities,
     )
 
 
-def _entities_of_event(entities: JoinedEntities) -> EntitiesPublished:
+def _entities_of_event(joined: JoinedEntities | None, rows: Iterable[EntityRow]) -> EntitiesPublished:
+    """What the event says of the entities, whose rows come under their lasting ids."""
+    counted = CountedEntities()
+    digest = digest_of_entity_rows(counted.count(rows))
     return EntitiesPublished(
-        entities=len(entities.clusters.entities),
-        members=len(entities.rows),
-        components_split=entities.clusters.components_split,
-        entity_table_digest=digest_of_entity_rows(entities.rows),
+        entities=counted.entities,
+        members=counted.members,
+        components_split=0 if joined is None else joined.clusters.components_split,
+        entity_table_digest=digest,
     )
+
+
+@dataclass
+class CountedEntities:
+    """Entities and members of rows that stream past in ascending order of entity."""
+
+    entities: int = 0
+    members: int = 0
+
+    def count(self, rows: Iterable[EntityRow]) -> Iterator[EntityRow]:
+        """The rows as they come."""
+        before = ""
+        for row in rows:
+            self.entities += row[0] != before
+            self.members += 1
+            before = row[0]
+            yield row
 
 
 def _enter_failure(run: NightRun, code: str) -> None:

@@ -20,7 +20,11 @@ DEADLINE_S = 600.0
 
 
 def install(
-    admin_url_file: Path, database: str, content: Mapping[str, Sequence[str]], secrets_folder: Path
+    admin_url_file: Path,
+    database: str,
+    content: Mapping[str, Sequence[str]],
+    research: Mapping[str, Sequence[str]],
+    secrets_folder: Path,
 ) -> list[Path]:
     """Create roles, database and schema, or bring them up to date; every role's URL goes into a file of its own.
 
@@ -32,10 +36,9 @@ def install(
         ``<role>.url``, each readable for the caller alone.
     """
     secrets_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    roles = [*FIXED_ROLES, *map(content_role, content)]
-    urls = install_warehouse(
-        read_secret(admin_url_file), database, {role: secrets.token_urlsafe(24) for role in roles}, content
-    )
+    roles = {*FIXED_ROLES, *map(content_role, content), *research}
+    passwords = {role: secrets.token_urlsafe(24) for role in sorted(roles)}
+    urls = install_warehouse(read_secret(admin_url_file), database, passwords, content, research)
     return [_write_secret(secrets_folder / f"{role}.url", url) for role, url in urls.items()]
 
 

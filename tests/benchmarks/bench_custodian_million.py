@@ -92,6 +92,7 @@ def custodian_world(people: pa.Table) -> Iterator[PartySettings]:
             "warehouse",
             {role: secrets.token_urlsafe(16) for role in roles},
             {"hospital": ["admission"]},
+            {},
         )
         party = make_party(root, "hospital", SystemUser(None))
         (root / "exchange" / "hospital").mkdir(parents=True)

@@ -22,3 +22,6 @@ SELECT 1 FROM pg_catalog.pg_database WHERE datname = :database;
 
 -- name: create_database
 CREATE DATABASE {database} OWNER {owner} TEMPLATE template0 ENCODING 'UTF8';
+
+-- name: admit_research
+SELECT access.admit_research(:role, :linkage_projects);

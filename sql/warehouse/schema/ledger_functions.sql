@@ -120,7 +120,7 @@ DECLARE
     v_one_b boolean := p_run.resolution IN ('one_to_one', 'optimal_one_to_one', 'one_to_many');
 BEGIN
     -- An open link that the run does not repeat to the letter ends on the run's day ...
-    UPDATE linkage.link AS l SET valid_to = p_run.as_of, closed_by_run = p_run.run_id
+    UPDATE linkage.link AS l SET valid_to = p_run.as_of, closed_by_run = p_run.run_id, closed_because = 'withdrawn'
      WHERE l.project = p_run.project AND l.valid_to = 'infinity' AND NOT EXISTS (
         SELECT FROM linkage.link_staging AS s
          WHERE s.run_id = p_run.run_id AND s.fence = p_run.fence
@@ -128,6 +128,7 @@ BEGIN
            AND s.score_band = l.score_band AND s.passes_agreed = l.passes_agreed
            AND s.custodian_a = l.custodian_a AND s.custodian_b = l.custodian_b);
     GET DIAGNOSTICS links_closed = ROW_COUNT;
+    PERFORM linkage.explain_closures(p_run);
     -- What is kept keeps the limits of tonight's protocol, which the unique indexes hold it to.
     UPDATE linkage.link AS l SET one_a_record_of_a = v_one_a, one_a_record_of_b = v_one_b
      WHERE l.project = p_run.project AND l.valid_to = 'infinity'
@@ -147,10 +148,94 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION linkage.explain_closures(p_run linkage.link_run) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_nestloop = off AS $$
+BEGIN
+    UPDATE linkage.link AS l SET closed_because = 'relinked' FROM linkage.link_staging AS s
+     WHERE l.closed_by_run = p_run.run_id AND s.run_id = p_run.run_id AND s.fence = p_run.fence
+       AND s.record_a = l.record_a AND s.custodian_a = l.custodian_a AND s.custodian_b = l.custodian_b;
+    UPDATE linkage.link AS l SET closed_because = 'relinked' FROM linkage.link_staging AS s
+     WHERE l.closed_by_run = p_run.run_id AND s.run_id = p_run.run_id AND s.fence = p_run.fence
+       AND s.record_b = l.record_b AND s.custodian_a = l.custodian_a AND s.custodian_b = l.custodian_b;
+    UPDATE linkage.link AS l SET closed_because = 'superseded' FROM linkage.link_staging AS s
+     WHERE l.closed_by_run = p_run.run_id AND s.run_id = p_run.run_id AND s.fence = p_run.fence
+       AND s.record_a = l.record_a AND s.record_b = l.record_b;
+END
+$$;
+
+-- Between two custodians under one-to-one a match is an entity; other nights stage what the linkage unit joined.
+CREATE OR REPLACE FUNCTION linkage.stage_matches_as_entities(p_run_id text, p_fence bigint) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_run linkage.link_run := linkage.check_fence(p_run_id, p_fence);
+    v_members bigint;
+BEGIN
+    INSERT INTO linkage.entity_staging (run_id, fence, entity_id, custodian, record)
+    SELECT p_run_id, p_fence, s.record_a, side.custodian, side.record
+      FROM linkage.link_staging AS s,
+           LATERAL (VALUES (s.custodian_a, s.record_a), (s.custodian_b, s.record_b)) AS side (custodian, record)
+     WHERE s.run_id = p_run_id AND s.fence = p_fence AND s.decision = 'match'
+       AND cardinality(v_run.custodians) = 2 AND v_run.resolution IN ('one_to_one', 'optimal_one_to_one');
+    GET DIAGNOSTICS v_members = ROW_COUNT;
+    RETURN v_members;
+END
+$$;
+COMMENT ON FUNCTION linkage.stage_matches_as_entities IS 'Stage the entities of a one-to-one night of two custodians; how many members.';
+
+CREATE OR REPLACE FUNCTION linkage.digest_uuid(p_told text) RETURNS uuid
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+    SELECT encode(set_byte(set_byte(d, 6, (get_byte(d, 6) & 15) | 128), 8, (get_byte(d, 8) & 63) | 128), 'hex')::uuid
+      FROM substring(sha256(convert_to(p_told, 'UTF8')) FROM 1 FOR 16) AS d
+$$;
+COMMENT ON FUNCTION linkage.digest_uuid IS 'A UUID of version 8 (RFC 9562): 122 bits of a SHA-256.';
+
+CREATE OR REPLACE FUNCTION linkage.carry_entity_ids(p_run_id text, p_fence bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_nestloop = off AS $$
+DECLARE
+    v_run linkage.link_run := linkage.check_fence(p_run_id, p_fence);
+BEGIN
+    IF v_run.status <> 'running' THEN
+        RAISE EXCEPTION 'fenced' USING ERRCODE = 'NL001';
+    END IF;
+    ANALYZE linkage.entity_staging;
+    -- Each old entity goes where most of its records are now (ties: the lowest staged id); of those that go to one
+    -- place, the one with most records there gives its id (ties: the lowest id). What does so is a function of the two
+    -- nights' tables alone: no order of rows enters.
+    WITH overlap AS (
+        SELECT m.entity_id AS old, s.entity_id AS staged, count(*) AS shared
+          FROM linkage.entity_staging AS s
+          JOIN linkage.entity_member AS m ON m.project = v_run.project AND m.valid_to = 'infinity'
+           AND m.record = s.record AND m.custodian = s.custodian
+         WHERE s.run_id = p_run_id AND s.fence = p_fence GROUP BY m.entity_id, s.entity_id),
+    choice AS (SELECT DISTINCT ON (old) old, staged, shared FROM overlap ORDER BY old, shared DESC, staged),
+    heir AS (SELECT DISTINCT ON (staged) staged, old FROM choice ORDER BY staged, shared DESC, old),
+    named AS (
+        SELECT s.staged, h.old, coalesce(h.old, linkage.digest_uuid(concat_ws('|', v_run.project, p_run_id, s.staged))) AS entity_id
+          FROM (SELECT DISTINCT t.entity_id AS staged FROM linkage.entity_staging AS t
+                 WHERE t.run_id = p_run_id AND t.fence = p_fence) AS s
+          LEFT JOIN heir AS h USING (staged)),
+    change AS (
+        SELECT c.old AS entity_id, 'merged_into' AS change, n.entity_id AS other
+          FROM choice AS c JOIN named AS n USING (staged) WHERE c.old <> n.entity_id
+        UNION ALL
+        SELECT n.entity_id, 'split_from', o.old FROM named AS n JOIN overlap AS o USING (staged) WHERE n.old IS NULL
+        UNION ALL
+        SELECT DISTINCT m.entity_id, 'dissolved', NULL::uuid FROM linkage.entity_member AS m
+         WHERE m.project = v_run.project AND m.valid_to = 'infinity'
+           AND NOT EXISTS (SELECT FROM choice AS c WHERE c.old = m.entity_id)),
+    told AS (
+        INSERT INTO linkage.entity_change (project, run_id, as_of, entity_id, change, other_entity_id)
+        SELECT v_run.project, p_run_id, v_run.as_of, c.entity_id, c.change, c.other FROM change AS c)
+    UPDATE linkage.entity_staging AS s SET entity_id = n.entity_id
+      FROM named AS n WHERE s.run_id = p_run_id AND s.fence = p_fence AND s.entity_id = n.staged;
+END
+$$;
+COMMENT ON FUNCTION linkage.carry_entity_ids IS
+    'Give the staged entities the ids of those that they continue, and record merges, splits and ends; once a publication.';
+
 CREATE OR REPLACE FUNCTION linkage.replace_entities(p_run linkage.link_run) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_nestloop = off AS $$
 BEGIN
-    ANALYZE linkage.entity_staging;
     UPDATE linkage.entity_member AS m SET valid_to = p_run.as_of, closed_by_run = p_run.run_id
      WHERE m.project = p_run.project AND m.valid_to = 'infinity' AND NOT EXISTS (
         SELECT FROM linkage.entity_staging AS s
@@ -222,6 +307,7 @@ BEGIN
     SELECT r.links_opened, r.links_closed, r.links_kept INTO links_opened, links_closed, links_kept
       FROM linkage.replace_links(v_run) AS r;
     PERFORM linkage.replace_entities(v_run);
+    PERFORM access.name_run(p_run_id);
     DELETE FROM linkage.link_staging AS s WHERE s.run_id = p_run_id;
     DELETE FROM linkage.entity_staging AS s WHERE s.run_id = p_run_id;
     ANALYZE linkage.link;  -- so that readers' first queries after a night are planned for what is there

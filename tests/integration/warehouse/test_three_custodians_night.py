@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from flows.linkage_unit import link_and_load as prose
 from linkage_core.custodian.record_pseudonyms import record_pseudonyms
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, protocol_from_document
+from sql.warehouse.login_roles import OWNER, RESEARCHER, admit_research
 from tasks.custodian.deliver import deliver_encodings
 from tasks.custodian.night_folder import night_folder
 from tasks.linkage_unit.settings import LinkageUnit
@@ -44,6 +45,7 @@ class ThreeCustodians:
     auditor_url: Path
     truth: set[frozenset[tuple[str, str]]]
     """Pairs of (custodian, pseudonym) that are one person."""
+    _inside: dict[str, str] = field(default_factory=dict)
 
     def night(self, monkeypatch: pytest.MonkeyPatch, later_days: int = 0) -> str:
         monkeypatch.setattr(prose, "linkage_unit", lambda: self.unit)
@@ -52,7 +54,14 @@ class ThreeCustodians:
         return as_of
 
     def rows(self, query: str) -> list[tuple]:
-        return self.warehouse.as_superuser(query)
+        return self.warehouse.as_researcher(query)
+
+    def inside(self, shown: str) -> str:
+        """The record, 32 hex digits, behind a researcher's pseudonym."""
+        if not self._inside:
+            query = "SELECT outside::text, inside::text FROM access.pseudonym"
+            self._inside.update(self.warehouse.as_superuser(query))
+        return self._inside[shown].replace("-", "")
 
 
 def three_protocol(**decision: object) -> LinkageProtocol:
@@ -119,6 +128,7 @@ def three(warehouse: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> Ite
         custodian_public_keys={name: public_key(name) for name in CUSTODIANS},
         custodian_transfer_keys={name: transfer_public_key(name) for name in CUSTODIANS},
     )
+    admit_research(warehouse.engine(OWNER), RESEARCHER, [protocol.project])
     unit = replace(unit, protocol=protocol, warehouse_url=warehouse.urls["linkage_loader"])
     auditor = folder / "auditor.url"
     auditor.write_text(warehouse.urls["auditor"])
@@ -138,7 +148,7 @@ def test_every_two_custodians_are_linked_and_the_links_are_true(published: Three
         "SELECT custodian_a, record_a, custodian_b, record_b FROM research.link_current_v1"
         " WHERE project = 'three' AND decision = 'match'"
     )
-    linked = {frozenset({(a, i.replace("-", "")), (b, j.replace("-", ""))}) for a, i, b, j in rows}
+    linked = {frozenset({(a, published.inside(i)), (b, published.inside(j))}) for a, i, b, j in rows}
     assert {(a, b) for a, _, b, _ in rows} == {
         ("hospital", "pharmacy"), ("hospital", "laboratory"), ("pharmacy", "laboratory")
     }  # fmt: skip
@@ -152,11 +162,12 @@ def test_every_two_custodians_are_linked_and_the_links_are_true(published: Three
 
 def test_entities_join_them_one_record_a_custodian(published: ThreeCustodians) -> None:
     rows = published.rows(
-        "SELECT entity_id, custodian, record_pseudonym FROM research.entity_current_v1 WHERE project = 'three'"
+        "SELECT entity_id, custodian, record_pseudonym FROM research.entity_member_v1"
+        " WHERE project = 'three' AND valid_to = 'infinity'"
     )
     entities: dict[str, list[tuple[str, str]]] = {}
     for entity_id, custodian, record in rows:
-        entities.setdefault(entity_id, []).append((custodian, record.replace("-", "")))
+        entities.setdefault(entity_id, []).append((custodian, published.inside(record)))
     assert all(len({c for c, _ in members}) == len(members) >= 2 for members in entities.values())
     of_three = [members for members in entities.values() if len(members) == 3]
     assert len(of_three) > 40

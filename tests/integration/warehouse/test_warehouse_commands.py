@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from sql.servers import PostgresServer
@@ -75,3 +76,20 @@ def test_a_content_option_that_is_none(secrets_folder: Path) -> None:
     outcome = _nightlink("install", "--admin-url-file", url, "--secrets", "x", "--content", "hospital")
     assert outcome.returncode == 1
     assert outcome.stderr.startswith("E-INPUT: found a --content")
+
+
+def test_a_second_research_project_is_admitted_by_installing_again(
+    secrets_folder: Path, own_server: PostgresServer
+) -> None:
+    admin = secrets_folder.parent / "admin.url"
+    more = ["--research", "heart_researcher=hearts", "--research", "heart_researcher=discharge_followup"]
+    outcome = _nightlink(
+        "install", "--admin-url-file", str(admin), "--secrets", str(secrets_folder.parent / "again"), *more
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    url = (secrets_folder.parent / "again" / "heart_researcher.url").read_text().strip()
+    connection = psycopg2.connect(url)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM research.link_current_v1")
+        assert cursor.fetchone() == (0,)
+    connection.close()

@@ -17,7 +17,14 @@ from linkage_core.linkage_unit.link_table import digest_of_link_rows
 from sql.engine import make_engine
 from sql.warehouse.audit_log import read_deliveries_of_run, read_links_of_run
 from sql.warehouse.ledger import LedgerRun, read_run
-from sql.warehouse.links import LinkChanges, LinkRow, publish_links, publish_staged_links, stage_links
+from sql.warehouse.links import (
+    EntityRow,
+    LinkChanges,
+    LinkRow,
+    publish_links,
+    publish_staged_links,
+    stage_links,
+)
 from sql.warehouse.transactions import warehouse_snapshot, warehouse_transaction
 from tests.integration.warehouse.tcp_proxy import TcpProxy
 from tests.integration.warehouse.warehouse_nights import Nights, Warehouse, day, link
@@ -82,10 +89,20 @@ def test_unchanged_links_keep_their_id_and_changed_ones_get_a_new_version(
     assert now[same[0]][5] == ids[same[0]]
     assert now[better[0]][5] != ids[better[0]]
     closed = warehouse.as_superuser(
-        "SELECT record_a::text, valid_from, valid_to, closed_by_run FROM linkage.link"
+        "SELECT record_a::text, valid_from, valid_to, closed_by_run, closed_because FROM linkage.link"
         f" WHERE project = '{nights.project}' AND valid_to < 'infinity'"
     )
-    assert sorted(closed) == sorted((pair[0], day(0), day(1), run.run_id) for pair in (gone, better))
+    ended = [(gone, "withdrawn"), (better, "superseded")]
+    assert sorted(closed) == sorted((pair[0], day(0), day(1), run.run_id, why) for pair, why in ended)
+
+
+def test_a_link_that_gives_way_to_another_of_its_record_says_so(nights: Nights, warehouse: Warehouse) -> None:
+    first, second, third = link(), link(), link()
+    nights.night("n1", [first, second, third])
+    nights.night("n2", [link(a=first[0]), link(b=second[1]), third], day(1))
+    assert warehouse.as_superuser(
+        f"SELECT closed_because FROM linkage.link WHERE project = '{nights.project}' AND valid_to < 'infinity'"
+    ) == [("relinked",), ("relinked",)]
 
 
 @pytest.mark.parametrize("column", ["decision", "band", "passes"])
@@ -122,10 +139,10 @@ def test_two_runs_of_one_day_leave_both_tables_to_be_had(nights: Nights, warehou
     )
     assert digest_of(warehouse, evening) == digest_of_link_rows(sorted([kept, second]))
     # A version that no day saw is not history for researchers.
-    visible = warehouse.as_superuser(
+    visible = warehouse.as_researcher(
         f"SELECT record_a::text, valid_to FROM research.link_history_v1 WHERE project = '{nights.project}' ORDER BY 1"
     )
-    assert visible == sorted([(kept[0], FOREVER), (first[0], FOREVER)])
+    assert visible == sorted((record, FOREVER) for record in warehouse.outside(kept[0], first[0]))
 
 
 def test_versions_of_a_pair_cannot_overlap_even_for_a_superuser(nights: Nights, warehouse: Warehouse) -> None:
@@ -134,9 +151,9 @@ def test_versions_of_a_pair_cannot_overlap_even_for_a_superuser(nights: Nights, 
     nights.night("n2", [], day(5))
     insert = (
         "INSERT INTO linkage.link (project, custodian_a, record_a, custodian_b, record_b, decision, score_band,"
-        " passes_agreed, opened_by_run, closed_by_run, valid_from, valid_to) VALUES"
+        " passes_agreed, opened_by_run, closed_by_run, closed_because, valid_from, valid_to) VALUES"
         f" ('{nights.project}', 'hospital', '{row[0]}', 'pharmacy', '{row[1]}', 'match', '0.90-0.95', '{{}}',"
-        f" '{run.run_id}', '{run.run_id}', "
+        f" '{run.run_id}', '{run.run_id}', 'withdrawn', "
     )
     with pytest.raises(psycopg2.errors.ExclusionViolation):
         warehouse.as_superuser(insert + f"'{day(4)}', '{day(6)}')")
@@ -186,6 +203,7 @@ def test_staging_must_hold_what_was_announced(nights: Nights, warehouse: Warehou
             deliveries=deliveries,
             counts={},
             make_event=nights.event_maker(run, rows, deliveries),
+            member_count=0,
         )
     assert current(warehouse, nights) == []
 
@@ -196,13 +214,13 @@ def test_the_event_must_say_what_the_publication_did(nights: Nights, warehouse: 
     truth = nights.event_maker(run, rows, deliveries)
     before = warehouse.state()
     for lie in (
-        lambda _: truth(LinkChanges(opened=0, closed=0, kept=2)),
-        lambda _: truth(LinkChanges(opened=2, closed=1, kept=0)),
-        lambda changes: truth(changes).replace(run.run_id, "another-run"),
-        lambda changes: truth(changes).replace(deliveries[0].manifest_sha256, "0" * 64),
-        lambda changes: truth(changes).replace('"fence":1', '"fence":2'),
-        lambda _: "no JSON",
-        lambda _: "{}",
+        lambda *_: truth(LinkChanges(opened=0, closed=0, kept=2)),
+        lambda *_: truth(LinkChanges(opened=2, closed=1, kept=0)),
+        lambda changes, _: truth(changes).replace(run.run_id, "another-run"),
+        lambda changes, _: truth(changes).replace(deliveries[0].manifest_sha256, "0" * 64),
+        lambda changes, _: truth(changes).replace('"fence":1', '"fence":2'),
+        lambda *_: "no JSON",
+        lambda *_: "{}",
     ):
         with pytest.raises(NightlinkError, match="E-INPUT.*audit event"):
             publish_links(
@@ -252,7 +270,7 @@ def test_rows_that_cannot_be_produced_leave_nothing_and_say_nothing_to_the_serve
             rows,
             deliveries=nights.deliveries(run),
             counts={},
-            make_event=lambda _: "{}",
+            make_event=lambda *_: "{}",
         )
     assert warehouse.state() == before
 
@@ -283,9 +301,9 @@ def test_a_backend_that_dies_leaves_nothing_and_the_retry_publishes_once(
 
     truth = nights.event_maker(run, rows, deliveries)
 
-    def make_event(changes: LinkChanges) -> str:
+    def make_event(changes: LinkChanges, members: Iterator[EntityRow]) -> str:
         kill("before the publication")
-        return truth(changes)
+        return truth(changes, members)
 
     original = links_module._publication
 

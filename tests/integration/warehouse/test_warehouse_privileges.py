@@ -36,7 +36,6 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "DELETE FROM linkage.entity_member": (),
     f"INSERT INTO linkage.entity_staging VALUES ('r', 1, {UUID}, 'a', {UUID})": ("linkage_loader",),
     "SELECT linkage.replace_entities(NULL)": (),
-    "SELECT * FROM research.entity_current_v1": ("researcher",),
     "SELECT linkage.replace_links(NULL)": (),
     "SELECT linkage.check_fence('r', 1)": (),
     # the audit log
@@ -68,6 +67,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "SELECT content.move_staging(1)": (),
     # the researchers' views
     "SELECT * FROM research.link_current_v1": ("researcher",),
+    "SELECT * FROM research.link_asof_v1('2026-03-01')": ("researcher",),
+    "SELECT * FROM research.entity_member_v1": ("researcher",),
+    "SELECT * FROM research.entity_change_v1": ("researcher",),
+    "SELECT * FROM research.linkage_quality_v1": ("researcher",),
     "SELECT * FROM research.link_history_v1": ("researcher",),
     "SELECT * FROM research.linkage_run_v1": ("researcher",),
     "SELECT * FROM research.admission_v1": ("researcher",),
@@ -75,6 +78,17 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "SELECT * FROM research.data_quality_v1": ("researcher",),
     "SELECT * FROM research.diagnosis_group_v1": ("researcher",),
     "UPDATE research.diagnosis_group_v1 SET label = 'x'": (),
+    # research projects, their keys and pseudonyms
+    "SELECT * FROM access.research_project": (),
+    "SELECT * FROM access.pseudonym": (),
+    "SELECT * FROM access.linkage_project": (),
+    "SELECT access.research_id()": (),
+    "SELECT access.hmac_uuid('', '', '')": (),
+    "SELECT access.admit_research('researcher', '{p}')": (),
+    "SELECT access.name_run('r')": (),
+    f"INSERT INTO access.pseudonym VALUES (1, {UUID}, {UUID})": (),
+    "SELECT * FROM linkage.entity_change": ("linkage_loader", "auditor"),
+    "DELETE FROM linkage.entity_change": (),
     # the database itself
     "SELECT * FROM warehouse.migration": (
         "linkage_loader", "hospital_content_loader", "pharmacy_content_loader", "auditor",

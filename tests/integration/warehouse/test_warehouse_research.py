@@ -43,7 +43,7 @@ def care(warehouse: Warehouse) -> Any:
 
 
 def test_the_groups_are_those_of_the_definition(warehouse: Warehouse) -> None:
-    groups = warehouse.as_superuser("SELECT code, label FROM research.diagnosis_group_v1")
+    groups = warehouse.as_researcher("SELECT code, label FROM research.diagnosis_group_v1")
     assert dict(groups) == dict(DIAGNOSIS_GROUPS)
 
 
@@ -146,7 +146,7 @@ def test_a_researcher_sees_where_each_link_comes_from(nights: Nights, warehouse:
     run = nights.begin("n1")
     deliveries = nights.deliveries(run)
     nights.publish(run, [link()], deliveries=deliveries)
-    found = warehouse.as_superuser(
+    found = warehouse.as_researcher(
         "SELECT l.custodian_a, l.custodian_b, l.opened_by_run, l.deliveries, l.protocol_fingerprint, l.code_version,"
         " r.is_current FROM research.link_current_v1 AS l"
         " JOIN research.linkage_run_v1 AS r ON r.run_id = l.opened_by_run"
@@ -177,7 +177,7 @@ def test_small_counts_are_hidden_also_from_subtraction(
         "delivered": 1000 - rejected,
     }
     nights.publish(run, [link()], counts={"custodians": {"hospital": hospital}, "as_of": run.as_of})
-    rows = warehouse.as_superuser(
+    rows = warehouse.as_researcher(
         "SELECT measure, rule, row_count, suppressed FROM research.data_quality_v1"
         f" WHERE run_id = '{run.run_id}' AND custodian = 'hospital'"
     )

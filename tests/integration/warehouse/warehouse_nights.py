@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
@@ -15,19 +15,22 @@ from sqlalchemy import Engine
 
 from linkage_core.audit.audit_events import (
     ContentLoaded,
+    EntitiesPublished,
     LinkCounts,
     NightPublished,
     RunFailed,
     canonical_event,
 )
+from linkage_core.linkage_unit.entity_clusters import digest_of_entity_rows
 from linkage_core.linkage_unit.link_table import digest_of_link_rows
 from sql.engine import make_engine
 from sql.warehouse.content import ContentLoad, load_content
 from sql.warehouse.ledger import LedgerRun, RunDescription, begin_run
-from sql.warehouse.links import Delivery, LinkChanges, LinkRow, Publication, publish_links
-from sql.warehouse.login_roles import LINKAGE_LOADER, content_role
+from sql.warehouse.links import Delivery, EntityRow, LinkChanges, LinkRow, Publication, publish_links
+from sql.warehouse.login_roles import LINKAGE_LOADER, OWNER, RESEARCHER, admit_research, content_role
 
 CONTENT_TABLES = {"hospital": ["admission"], "pharmacy": ["dispensing"]}
+RESEARCH_ROLES = ("researcher", "another_researcher")
 FINGERPRINT = "ab" * 32
 KEY_CHECK_VALUE = "0123456789abcdef"
 FIRST_NIGHT = date(2026, 3, 1)
@@ -53,6 +56,26 @@ class Warehouse:
     def loader(self) -> Engine:
         return self.engine(LINKAGE_LOADER)
 
+    def as_researcher(self, statement: str, role: str = "researcher") -> list[tuple[Any, ...]]:
+        """Rows of one statement, as a research project."""
+        connection = psycopg2.connect(self.urls[role])
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(statement)
+                return cursor.fetchall()
+        finally:
+            connection.close()
+
+    def outside(self, *records: str, role: str = "researcher") -> list[str]:
+        """What a research project sees in place of records or entities, in their order."""
+        known = dict(
+            self.as_superuser(
+                "SELECT p.inside::text, p.outside::text FROM access.pseudonym AS p"
+                f" JOIN access.research_project AS r USING (research_id) WHERE r.login_role = '{role}'"
+            )
+        )
+        return [known[record] for record in records]
+
     def as_superuser(self, statement: str, *, replica: bool = False) -> list[tuple[Any, ...]]:
         """Run SQL as a superuser; as a replica, triggers and foreign keys look away: the worst that can happen."""
         connection = psycopg2.connect(self.superuser_url)
@@ -72,7 +95,7 @@ class Warehouse:
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
-                " WHERE schemaname IN ('linkage', 'content', 'audit', 'warehouse') ORDER BY 1"
+                " WHERE schemaname IN ('linkage', 'content', 'audit', 'access', 'warehouse') ORDER BY 1"
             )
             for (table,) in cursor.fetchall():
                 cursor.execute(f"SELECT t::text FROM {table} AS t ORDER BY 1")
@@ -88,6 +111,10 @@ class Nights:
     warehouse: Warehouse
     project: str
     resolution: str = "one_to_one"
+
+    def __post_init__(self) -> None:
+        """The role ``researcher`` sees all projects of the tests."""
+        admit_research(self.warehouse.engine(OWNER), RESEARCHER, [self.project])
 
     def describe(self, run_id: str, as_of: date = FIRST_NIGHT) -> RunDescription:
         return RunDescription(
@@ -116,10 +143,11 @@ class Nights:
 
     def event_maker(
         self, run: LedgerRun, rows: Sequence[LinkRow], deliveries: Sequence[Delivery]
-    ) -> Callable[[LinkChanges], str]:
+    ) -> Callable[..., str]:
         matches = sum(row[2] == "match" for row in rows)
 
-        def make_event(changes: LinkChanges) -> str:
+        def make_event(changes: LinkChanges, members: Iterable[EntityRow] = ()) -> str:
+            kept = list(members)
             return canonical_event(
                 NightPublished(
                     run_id=run.run_id, project=run.project, as_of=run.as_of, fence=run.fence,
@@ -130,6 +158,10 @@ class Nights:
                     links=LinkCounts(opened=changes.opened, closed=changes.closed, kept=changes.kept,
                                      match=matches, possible_match=len(rows) - matches),
                     link_table_digest=digest_of_link_rows(sorted(rows)),
+                    entities=EntitiesPublished(
+                        entities=len({row[0] for row in kept}), members=len(kept), components_split=0,
+                        entity_table_digest=digest_of_entity_rows(kept),
+                    ),
                 )
             )  # fmt: skip
 
@@ -142,11 +174,13 @@ class Nights:
         counts: Mapping[str, Any] | None = None,
         deliveries: Sequence[Delivery] | None = None,
         engine: Engine | None = None,
+        entities: Sequence[EntityRow] | None = None,
     ) -> Publication:
         deliveries = deliveries or self.deliveries(run)
         return publish_links(
             engine or self.warehouse.loader, run, lambda: iter(rows), deliveries=deliveries, counts=counts or {},
             make_event=self.event_maker(run, rows, deliveries), retry_window_s=5.0,
+            entities=None if entities is None else lambda: entities,
         )  # fmt: skip
 
     def night(self, run_id: str, rows: Sequence[LinkRow], as_of: date = FIRST_NIGHT) -> LedgerRun:
