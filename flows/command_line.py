@@ -30,6 +30,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "flows.linkage_unit.warehouse_commands",
         "create or migrate the warehouse; ask the researcher's question",
     ),
+    "review": (
+        "flows.linkage_unit.review_commands",
+        "judge possible matches without identifiers; approve a night that was held",
+    ),
     "audit": ("flows.linkage_unit.audit_commands", "verify the audit log and the link table"),
 }
 

@@ -5,13 +5,14 @@ Zone: linkage_unit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from linkage_core.audit.audit_events import (
+    Approval,
     EntitiesPublished,
     KnownLinksUsed,
     LinkCounts,
@@ -96,6 +97,7 @@ def load_links(
     linked: Sequence[LinkedCustodians],
     entities: JoinedEntities | None,
     summary: dict[str, Any],
+    reviews: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Links, deliveries, summary and audit event in one transaction; E-RUN-FENCED when a newer run was faster."""
     digest = digest_of_link_rows(_link_rows(linked))
@@ -111,6 +113,7 @@ def load_links(
             )
         ),
         entities=None if entities is None else lambda: entities.rows,
+        reviews=reviews,
     )
     changes = publication.links
     announce(f"links opened: {changes.opened}, closed: {changes.closed}, kept: {changes.kept}")
@@ -151,7 +154,7 @@ def _published_event(
     changes: LinkChanges,
     digest: str,
 ) -> NightPublished:
-    scores, known = summary["scores"], summary.get("known_links")
+    scores, known, approval = summary["scores"], summary.get("known_links"), summary.get("approval")
     return NightPublished(
         run_id=ledger.run_id,
         project=ledger.project,
@@ -177,6 +180,7 @@ def _published_event(
         link_table_digest=digest,
         resolution=summary.get("resolution"),
         known_links=None if known is None else KnownLinksUsed(**known),
+        approval=None if approval is None else Approval(**approval),
         entities=entities,
     )
 

@@ -28,6 +28,7 @@ from linkage_core.linkage_unit.link_selection import LEAST_SELECTED, LIMITS
 from linkage_core.linkage_unit.link_table import LinkTable, build_link_table
 from linkage_core.linkage_unit.match_model import PairOdds
 from linkage_core.linkage_unit.one_to_one import pair_tie_keys
+from linkage_core.linkage_unit.quality.judged_links import JudgedLinks
 from tasks.linkage_unit.expectations.link_table import judge_link_table
 from tasks.linkage_unit.receive import ReceivedDelivery
 from tasks.linkage_unit.score import ScoredPairs
@@ -62,6 +63,7 @@ class ResolvedLinks:
     threshold: ChosenThreshold
     expectations: list[ExpectationCount]
     pairs: PublishedPairs
+    judged: JudgedLinks
     known: PlacedLinks | None = None
 
 
@@ -85,13 +87,21 @@ def resolve_links(
     threshold = choose_threshold(links, rules.target_precision)
     _refuse_unsupported(threshold, rules.target_precision)
     decisions = decide(links.probability, links_above(links, threshold), possible=rules.possible)
+    judged = JudgedLinks(
+        index_a,
+        index_b,
+        pairs.passes if at is None else pairs.passes[at],
+        ties,
+        odds,
+        links,
+        threshold,
+        (len(a.records), len(b.records)),
+        rules.resolution,
+    )
     chosen = PublishedPairs(
         index_a[links.pairs], index_b[links.pairs], links.probability, decisions, ties[links.pairs]
     )
-    passes, pass_names = (
-        pairs.passes[links.pairs if at is None else at[links.pairs]],
-        unit.protocol.pass_names,
-    )
+    passes, pass_names = judged.passes[links.pairs], unit.protocol.pass_names
     if known is not None:
         passes = np.concatenate([passes, _passes_of_known(pairs, known, len(pass_names))])
         chosen, pass_names = _with_known(chosen, known, a, b, unit), (*pass_names, KNOWN_LINK)
@@ -106,7 +116,7 @@ def resolve_links(
     counts = judge_link_table(table, len(a.records), len(b.records), LIMITS[rules.resolution])
     refuse_broken(counts)
     _announce_links(table, threshold, links)
-    return ResolvedLinks(table, links, threshold, counts, chosen, known)
+    return ResolvedLinks(table, links, threshold, counts, chosen, judged, known)
 
 
 def _placed(a: ReceivedDelivery, b: ReceivedDelivery, unit: LinkageUnit) -> PlacedLinks | None:

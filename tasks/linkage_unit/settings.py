@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from linkage_core.linkage_unit.known_links import KnownLinks, parse_known_links
+from linkage_core.linkage_unit.reviewed_pairs import ReviewCounts
 from linkage_core.protocol.key_files import LINKAGE_UNIT_ROLES, parse_key_file
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, Name
 from linkage_core.protocol.transfer_keys import TransferSecret, secret_at_linkage_unit
@@ -53,6 +54,12 @@ class LinkageUnitSettings(Settings):
     custodian_transfer_keys: dict[Name, PublicKey]
     known_links_file: SettingsPath | None = None
     """Links known before the night, and pairs known to be none (linkage_core/linkage_unit/known_links.py)."""
+    precision_allowance: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """How far below the target the 95% interval of the night's own precision may begin before it is held."""
+    most_volume_ratio: Annotated[float, Field(gt=1)] = 2.0
+    """How many times more or fewer records than in the last nights a delivery may have before the night is held."""
+    most_share_change: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """How far a filter's fill or a field's missing values may move from the last nights before the night is held."""
     must_not_read: tuple[SettingsPath, ...] = ()
     wait_for_deliveries_s: Annotated[float, Field(ge=0, le=86_400)] = 0.0
     """How long to wait for the custodians' deliveries; above 0 where nobody coordinates the flows."""
@@ -79,6 +86,8 @@ class LinkageUnit:
     transfer_secrets: Mapping[str, tuple[TransferSecret, ...]]
     """For each custodian what it shares with this unit: under today's key first, then under retired ones."""
     known_links: KnownLinks | None = None
+    reviewed: ReviewCounts | None = None
+    """What reviewers have decided so far, once the night has asked the warehouse."""
 
     def __repr__(self) -> str:
         return "LinkageUnit()"

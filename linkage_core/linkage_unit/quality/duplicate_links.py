@@ -16,16 +16,20 @@ from __future__ import annotations
 from linkage_core.linkage_unit.quality.estimate import Estimate, estimate_within, predicted_interval
 from linkage_core.linkage_unit.quality.judged_links import JudgedLinks
 
+MOST_PER_DUPLICATE = 10.0
+
 
 def precision_by_duplicates(judged: JudgedLinks) -> Estimate | None:
-    """Precision of the matches; None without matches. ``basis`` is the number of duplicates.
+    """Precision of the matches; ``basis`` is the number of duplicates.
+
+    None without matches, and where so few records are confidently linked that one duplicate would stand for more
+    than :data:`MOST_PER_DUPLICATE` wrong matches, as it always is with ``many_to_many``.
 
     The interval is that of the wrong matches themselves, not of their mean only: a count predicted from a count.
     """
-    matches = len(judged.matches)
-    if not matches:
+    matches, duplicates, scale = len(judged.matches), len(judged.rivals.pairs), judged.rivals.scale
+    if not matches or scale > MOST_PER_DUPLICATE:
         return None
-    duplicates, scale = len(judged.rivals.pairs), judged.rivals.scale
     fewest, most = predicted_interval(duplicates, scale)
     return estimate_within(
         1.0 - duplicates * scale / matches, 1.0 - most / matches, 1.0 - fewest / matches, duplicates

@@ -45,7 +45,7 @@ def linked_by_subgroup(
     found: list[Subgroup] = []
     if SEX in spec.fields:
         found += _split(SEX, evidence.sex, SEX_WORDS, linked)
-    bands = _band_words(len(spec.rarity_edges) + 1)
+    bands = band_words(len(spec.rarity_edges) + 1)
     for name in (GIVEN, FAMILY):
         found += _split(name, evidence.rarity[:, spec.fields.index(name)], bands, linked)
     for f, name in enumerate(spec.fields):
@@ -64,7 +64,7 @@ def _split(
     return [Subgroup(feature, word, n, k, *wilson_interval(k, n)) for word, n, k in counts]
 
 
-def _band_words(bands: int) -> tuple[str, ...]:
+def band_words(bands: int) -> tuple[str, ...]:
     """Words of rarity bands, 0 being a missing value, then from the commonest on."""
     middle = tuple(f"band {band + 1} of {bands}" for band in range(1, bands - 1))
     if bands == 3:

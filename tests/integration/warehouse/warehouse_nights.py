@@ -30,6 +30,7 @@ from sql.warehouse.links import Delivery, EntityRow, LinkChanges, LinkRow, Publi
 from sql.warehouse.login_roles import LINKAGE_LOADER, OWNER, RESEARCHER, admit_research, content_role
 
 CONTENT_TABLES = {"hospital": ["admission"], "pharmacy": ["dispensing"]}
+REVIEWERS = ("alice", "bob")
 RESEARCH_ROLES = ("researcher", "another_researcher")
 FINGERPRINT = "ab" * 32
 KEY_CHECK_VALUE = "0123456789abcdef"

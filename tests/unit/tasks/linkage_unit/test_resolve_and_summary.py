@@ -133,6 +133,7 @@ def test_the_summary_has_the_parts_that_the_report_shows(night, delivered_world:
     assert set(_summary(night, night[4], delivered_world.unit)) == {
         "run_id", "as_of", "project", "protocol_version", "protocol_fingerprint", "key_epoch", "code_version",
         "custodians", "candidates", "scores", "model", "links", "expectations", "rule_sentences",
+        "method", "quality",
     }  # fmt: skip
 
 
