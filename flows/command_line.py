@@ -34,6 +34,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "flows.linkage_unit.review_commands",
         "judge possible matches without identifiers; approve a night that was held",
     ),
+    "retention": (
+        "flows.linkage_unit.retention_commands",
+        "erase records, apply retention periods, set legal holds",
+    ),
     "audit": ("flows.linkage_unit.audit_commands", "verify the audit log and the link table"),
 }
 

@@ -37,7 +37,7 @@ ERROR_CODES: dict[str, str] = {
     # files of tokens
     "E-TOKEN-SEAL": "tokens of a file do not open under the keys that were given",
     # the linkage unit
-    "E-PAIR-BUDGET": "the blocking passes propose more pairs than the budget allows",
+    "E-PAIR-BUDGET": "passes or filters propose more pairs than the budget allows",
     "E-KNOWN-LINKS": "the file of known links is wrong or contradicts itself",
     "E-QUALITY-TARGET": "the night's data cannot support the target precision",
     "E-QUALITY-HELD": "the night's own estimates fall below the target: it waits for two persons' approval",
@@ -51,6 +51,7 @@ ERROR_CODES: dict[str, str] = {
     "E-WH-SCHEMA": "the warehouse's schema is not the one that this code expects",
     "E-RUN-LOCKED": "another run holds the project's lock",
     "E-RUN-FENCED": "a newer run has published since this one began",
+    "E-LEGAL-HOLD": "a legal hold forbids to erase or expire a record",
     "E-AUDIT-BROKEN": "the audit log or a table that it describes was altered",
     # everything
     "E-INTERCHANGE": "a file of CLKs, candidate pairs or links from other software is wrong",

@@ -32,6 +32,9 @@ def evaluate(
     links_file: Annotated[
         Path | None, typer.Option("--links", help="write the first key's scored pairs here, as Parquet")
     ] = None,
+    modes: Annotated[
+        bool, typer.Option("--modes", help="also the candidates of every mode, under the first key")
+    ] = False,
 ) -> None:
     """Normalise, encode, block, score and resolve both sides as a night would; then compare with the truth."""
     import time
@@ -40,7 +43,13 @@ def evaluate(
     from deployments.evaluation.people_sides import read_people_sides
     from deployments.evaluation.results import figures_document, write_figures, write_links
     from linkage_core.custodian.source_format import SourceFormat
-    from linkage_core.evaluation.evaluate_linkage import StageMeter, link_sides, linkage_figures
+    from linkage_core.evaluation.evaluate_linkage import (
+        StageMeter,
+        encode_sides,
+        link_encoded,
+        linkage_figures,
+        mode_figures,
+    )
     from linkage_core.protocol.linkage_protocol import protocol_fingerprint
     from tasks.protocol.settings_files import read_protocol
     from tasks.protocol.stages import coded_errors_only
@@ -51,10 +60,10 @@ def evaluate(
     sides = coded_errors_only(read_people_sides)(folder, protocol)
     for note in sides.notes:
         _say(note)
-    figures = []
+    figures, by_mode = [], {}
     for number, key in enumerate(_linkage_keys(keys, seed)):
         meter = StageMeter(time.perf_counter, take_peak_mib)
-        run = coded_errors_only(link_sides)(
+        encoded = coded_errors_only(encode_sides)(
             sides.side_a,
             sides.side_b,
             key,
@@ -62,17 +71,20 @@ def evaluate(
             meter,
             source_format=SourceFormat(date_formats=("%Y%m%d", "%Y-%m-%d")),
         )
+        run = coded_errors_only(link_encoded)(encoded, meter)
         figures.append(linkage_figures(run, sides.truth, meter))
         _say(_line(number, figures[-1]))
         if number == 0 and links_file is not None:
             write_links(links_file, run, sides, protocol.decision.possible)
+        if number == 0 and modes:
+            by_mode = coded_errors_only(mode_figures)(encoded, sides.truth, time.perf_counter)
     about = {
         "protocol": protocol_fingerprint(protocol),
         "target_precision": protocol.decision.target_precision,
         "seed": seed,
         "truth_left_out": sides.truth_left_out,
     }
-    write_figures(json_file, figures_document(figures, about, sides.notes))
+    write_figures(json_file, figures_document(figures, about, sides.notes, by_mode))
 
 
 def _linkage_keys(keys: int, seed: int | None) -> list[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deployments.evaluation.people_sides import PeopleSides
-from linkage_core.evaluation.evaluate_linkage import LinkageFigures, LinkageRun
+from linkage_core.evaluation.evaluate_linkage import LinkageFigures, LinkageRun, ModeFigures
 from linkage_core.linkage_unit.link_decisions import DECISION_NAMES
 from tasks.protocol.output_files import DigestedFile, whole_file, write_whole
 
@@ -22,9 +23,12 @@ _PLAIN = ("ap", "best_f1", "r_at_p95", "r_at_p99", "candidate_recall", "pairs_sc
 
 
 def figures_document(
-    figures: Sequence[LinkageFigures], about: Mapping[str, Any], notes: Sequence[str]
+    figures: Sequence[LinkageFigures],
+    about: Mapping[str, Any],
+    notes: Sequence[str],
+    by_mode: Mapping[str, ModeFigures],
 ) -> dict[str, Any]:
-    """Means over the keys, and each key's own figures under ``per_key``."""
+    """Means over the keys, each key's own figures under ``per_key``, and candidates by mode where there are any."""
     per_key = [_one_key(one) for one in figures]
     first = figures[0]
     counts = {name: getattr(first, name) for name in ("records_a", "records_b", "true_pairs")}
@@ -36,6 +40,7 @@ def figures_document(
         "notes": list(notes),
         **_mean(per_key),
         "per_key": per_key,
+        **({"modes": {mode: asdict(one) for mode, one in by_mode.items()}} if by_mode else {}),
     }
 
 

@@ -385,6 +385,40 @@ def retire_deliveries(
     typer.echo(f"{len(records)} deliveries of former epochs deleted")
 
 
+@app.command("erase")
+def erase(
+    ids_file: Annotated[Path, typer.Argument(help="source ids of the people to erase, one a line")],
+    records: Annotated[Path, typer.Option("--records", help="file of record pseudonyms, to be written")],
+) -> None:
+    """Delete what was delivered and kept, and write the pseudonyms by which the linkage unit erases the people.
+
+    $NIGHTLINK_CUSTODIAN_SETTINGS names the site. Hand the file of pseudonyms to the linkage unit (`nightlink retention
+    erase`), and deliver again: tonight's delivery is deleted as well.
+    """
+    from datetime import UTC, datetime
+
+    from tasks.custodian.erase import purge_deliveries, write_record_file
+    from tasks.custodian.settings import custodian_site
+
+    site = custodian_site()
+    typer.echo(f"{write_record_file(site, ids_file, records)} record pseudonyms written to {records}")
+    typer.echo(f"{len(purge_deliveries(site, datetime.now(UTC)))} deliveries deleted, with signed records")
+
+
+@app.command("expire-deliveries")
+def expire_deliveries(
+    days: Annotated[int, typer.Option("--days", min=1, help="how long deliveries are kept")],
+) -> None:
+    """Delete deliveries of nights more than --days ago, and leave signed records; the newest stays."""
+    from datetime import UTC, datetime
+
+    from tasks.custodian import erase as forget
+    from tasks.custodian.settings import custodian_site
+
+    records = forget.expire_deliveries(custodian_site(), datetime.now(UTC), days)
+    typer.echo(f"{len(records)} deliveries deleted, with signed records")
+
+
 @app.command("verify-key")
 def verify_key(
     schema: SchemaFile = None,

@@ -23,8 +23,8 @@ def verify(
         Path, typer.Option("--url-file", help="file with the warehouse's URL for the role auditor")
     ],
 ) -> None:
-    """Check the whole hash chain, and that every night's links still have the digest that was published."""
+    """Check the log's whole tree, and that every night's tables still have the digests that were published."""
     verified = verify_audit(url_file)
-    typer.echo(f"audit log intact: {verified.events} events, head {verified.head}")
+    typer.echo(f"audit log intact: {verified.entries} entries, root {verified.root}")
     for run_id, links in verified.nights.items():
         typer.echo(f"night {run_id}: {links} links, digest as published")

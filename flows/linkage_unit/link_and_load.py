@@ -29,7 +29,7 @@ def link_and_load(as_of: str | None = None) -> None:
     night = night_of(as_of, unit.settings.time_zone)
     with night_in_ledger(night, unit) as run:
         if not run.published_before:
-            deliveries = receive_deliveries(night, unit)
+            deliveries = receive_deliveries(night, unit, run.erased_of)
             unit = with_reviews(run, unit)
             linked = []
             for a, b in every_two(deliveries):  # hospital and pharmacy; three pairs with a laboratory

@@ -1,13 +1,17 @@
 """Audit events: what the warehouse's log says happened, as RFC 8785 canonical JSON text. Zone: linkage_unit.
 
-An event carries ids, digests and counts. The text is what the hash chain covers, so it is stored as text,
+An event says what happened: ids, digests and counts. The warehouse makes an entry of it, which adds who (the login
+role of the session) and when (its clock). An entry's text is what the Merkle tree covers, so it is stored as text,
 never as a JSON column, which would reorder and respell it.
 """
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Annotated, Literal, Self
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Literal, Self
 
 import rfc8785
 from pydantic import (
@@ -15,13 +19,14 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    TypeAdapter,
+    StringConstraints,
     ValidationError,
     model_validator,
 )
 
 from linkage_core.errors import ERROR_CODES, NightlinkError
 from linkage_core.protocol.delivery_manifest import (
+    MAX_JSON_INTEGER,
     CodeVersion,
     Count,
     KeyCheckValue,
@@ -90,6 +95,9 @@ class NightPublished(_Event):
     ``match_threshold`` is the probability that the night chose to hold ``target_precision``, and
     ``expected_precision`` what it expects of the links above it, without any truth. ``deliveries`` maps each
     custodian to its manifest's SHA-256; ``link_table_digest`` is the digest of the
+    link table that ``nightlink audit verify`` reproduces; ``summary_digest`` is :func:`digest_of_summary` of the
+    night's summary in the ledger, which holds the model, counts and quality figures. What a night did not have (another
+    resolution than one-to-one, known links, entities) is not in its text, so that older texts stay as they are.
     link table that ``nightlink audit verify`` reproduces. What a night did not have (another resolution than
     one-to-one, known links, entities, an approval) is not in its text, so that older texts stay as they are.
     """
@@ -111,6 +119,7 @@ class NightPublished(_Event):
     code_version: CodeVersion
     links: LinkCounts
     link_table_digest: Sha256Hex
+    summary_digest: Sha256Hex
     resolution: SafeName | None = None
     known_links: KnownLinksUsed | None = None
     entities: EntitiesPublished | None = None
@@ -127,6 +136,47 @@ class ContentLoaded(_Event):
     custodian: SafeName
     manifest_sha256: Sha256Hex
     rows: dict[SafeName, Count] = Field(min_length=1, max_length=100)
+    code_version: CodeVersion
+
+
+class RecordErased(_Event):
+    """A record of a custodian's was erased, on request; how many rows went, and nothing that names it."""
+
+    kind: Literal["record_erased"] = "record_erased"
+    project: SafeName
+    custodian: SafeName
+    links: Count
+    members: Count
+    content_rows: Count
+    code_version: CodeVersion
+
+
+class RetentionApplied(_Event):
+    """Versions of links and entity members that ended before a day were buried; how many."""
+
+    kind: Literal["retention_applied"] = "retention_applied"
+    project: SafeName
+    before: date
+    links: Count
+    members: Count
+    code_version: CodeVersion
+
+
+class HoldSet(_Event):
+    """A legal hold on a record, or on a whole project, forbids erasure and expiry from now on."""
+
+    kind: Literal["hold_set"] = "hold_set"
+    project: SafeName
+    scope: Literal["record", "project"]
+    code_version: CodeVersion
+
+
+class HoldLifted(_Event):
+    """A legal hold is no more."""
+
+    kind: Literal["hold_lifted"] = "hold_lifted"
+    project: SafeName
+    scope: Literal["record", "project"]
     code_version: CodeVersion
 
 
@@ -171,9 +221,26 @@ class PairReviewed(_Event):
     reason: SafeName
 
 
-AuditEvent = NightPublished | ContentLoaded | RunFailed | NightHeld | NightApproved | PairReviewed
+AuditEvent = (
+    NightPublished
+    | ContentLoaded
+    | RunFailed
+    | NightHeld
+    | NightApproved
+    | PairReviewed
+    | RecordErased
+    | RetentionApplied
+    | HoldSet
+    | HoldLifted
+)
 
-_EVENTS: TypeAdapter[AuditEvent] = TypeAdapter(Annotated[AuditEvent, Field(discriminator="kind")])
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
+class _Entry(_Event):
+    at: str
+    by: Annotated[str, StringConstraints(min_length=1, max_length=63)]
+    event: Annotated[AuditEvent, Field(discriminator="kind")]
 
 
 def canonical_event(event: AuditEvent) -> str:
@@ -181,8 +248,44 @@ def canonical_event(event: AuditEvent) -> str:
     return rfc8785.dumps(event.model_dump(mode="json", exclude_none=True)).decode()
 
 
-def parse_event(text: str) -> AuditEvent:
-    """Read an event that :func:`canonical_event` wrote.
+def digest_of_summary(summary: Mapping[str, Any]) -> str:
+    """SHA-256 of a night's summary as RFC 8785 canonical JSON, as 64 hex digits; the same after a way through jsonb.
+
+    Dates count as their ISO text, and whole numbers too large for JSON as the nearest double.
+    """
+    return hashlib.sha256(rfc8785.dumps(_plain(summary))).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, int) and abs(value) > MAX_JSON_INTEGER:
+        return float(value)
+    return value
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """One entry of the log: the event, the login role that wrote it, and the warehouse's time then (UTC)."""
+
+    at: datetime
+    by: str
+    event: AuditEvent
+
+
+def canonical_entry(entry: AuditEntry) -> str:
+    """The entry as RFC 8785 canonical JSON, as ``audit.append_event`` writes it."""
+    at = entry.at.strftime(_TIME_FORMAT)
+    head = rfc8785.dumps({"at": at, "by": entry.by}).decode()
+    return f'{head[:-1]},"event":{canonical_event(entry.event)}}}'
+
+
+def parse_entry(text: str) -> AuditEntry:
+    """Read an entry of the log.
 
     Raises
     ------
@@ -190,18 +293,19 @@ def parse_event(text: str) -> AuditEvent:
         E-AUDIT-BROKEN: another text, even if only its spelling differs. The text is not quoted.
     """
     try:
-        event = _EVENTS.validate_json(text)
+        told = _Entry.model_validate_json(text)
+        entry = AuditEntry(datetime.strptime(told.at, _TIME_FORMAT).replace(tzinfo=UTC), told.by, told.event)
     except (ValidationError, ValueError):
-        raise _not_an_event() from None
-    if canonical_event(event) != text:
-        raise _not_an_event()
-    return event
+        raise _not_an_entry() from None
+    if canonical_entry(entry) != text:
+        raise _not_an_entry()
+    return entry
 
 
-def _not_an_event() -> NightlinkError:
+def _not_an_entry() -> NightlinkError:
     return NightlinkError(
         "E-AUDIT-BROKEN",
         found="an audit entry that is no canonical event of a known kind",
-        expected="an event as this version or an earlier one writes it",
-        remedy="Check the code version that wrote the entry, then check the chain.",
+        expected="an entry as this version or an earlier one writes it",
+        remedy="Check the code version that wrote the entry, then verify the log.",
     )

@@ -30,12 +30,18 @@ MAX_RECORD_BYTES = 1 << 20
 _CONTEXT = DELETION_FORMAT.encode()
 
 
+DeletionReason = Literal["erasure", "retention"]
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class DeletionRecord(_Frozen):
-    """Who deleted which parts of which delivery, when and why; ``parts`` repeats the manifest's digests."""
+    """Who deleted which parts of which delivery, when and why; ``parts`` repeats the manifest's digests.
+
+    Without a ``reason`` it was that the delivery's key epoch is no longer in use.
+    """
 
     format: Literal["nightlink-deletion-1"] = "nightlink-deletion-1"
     project: SafeName
@@ -49,10 +55,11 @@ class DeletionRecord(_Frozen):
     deleted_by: SafeName
     deleted_at: datetime
     code_version: CodeVersion
+    reason: DeletionReason | None = None
 
     @model_validator(mode="after")
     def _has_a_reason(self) -> Self:
-        if self.key_epoch == self.epoch_in_use:
+        if self.reason is None and self.key_epoch == self.epoch_in_use:
             raise ValueError("the epoch in use is not a retired one")
         if self.deleted_at.utcoffset() is None:
             raise ValueError("a time without its zone")
@@ -72,6 +79,7 @@ def record_deletion(
     deleted_by: str,
     deleted_at: datetime,
     code_version: str,
+    reason: DeletionReason | None = None,
 ) -> DeletionRecord:
     """The record for a delivery whose parts were just deleted."""
     return DeletionRecord(
@@ -86,12 +94,13 @@ def record_deletion(
         deleted_by=deleted_by,
         deleted_at=deleted_at,
         code_version=code_version,
+        reason=reason,
     )
 
 
 def seal_deletion(record: DeletionRecord, signing_key: Ed25519PrivateKey) -> bytes:
     """Sign a record; equal records and keys give equal bytes."""
-    body = record.model_dump(mode="json")
+    body = record.model_dump(mode="json", exclude_none=True)
     signature = sign(signing_key, _CONTEXT, rfc8785.dumps(body)).hex()
     return rfc8785.dumps({"record": body, "signature": signature})
 
@@ -110,7 +119,7 @@ def open_deletion(data: bytes, public_key: Ed25519PublicKey) -> DeletionRecord:
         sealed = _Sealed.model_validate_json(data)
     except ValidationError:
         raise _unreadable() from None
-    body: dict[str, Any] = sealed.record.model_dump(mode="json")
+    body: dict[str, Any] = sealed.record.model_dump(mode="json", exclude_none=True)
     if rfc8785.dumps({"record": body, "signature": sealed.signature}) != data:
         raise _unreadable()
     if not verify(public_key, _CONTEXT, rfc8785.dumps(body), bytes.fromhex(sealed.signature)):

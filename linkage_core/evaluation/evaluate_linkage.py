@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,7 @@ from linkage_core.evaluation.linkage_quality import (
 )
 from linkage_core.linkage_unit.candidate_pairs import CandidatePairs, propose_pairs
 from linkage_core.linkage_unit.comparison_vectors import compare_pairs
+from linkage_core.linkage_unit.filter_candidates import candidates_by_filters
 from linkage_core.linkage_unit.link_decisions import Decision, decide
 from linkage_core.linkage_unit.link_probabilities import (
     ChosenThreshold,
@@ -48,8 +50,16 @@ from linkage_core.linkage_unit.quality.night_quality import precision_estimates
 from linkage_core.protocol.encoded_evidence import EvidenceAggregates, mean_fill
 from linkage_core.protocol.encoded_records import EncodedRecords, blocking_values, pseudonym_order
 from linkage_core.protocol.evidence_spec import FAMILY, GIVEN, evidence_of
-from linkage_core.protocol.linkage_protocol import NAMES, REQUIRED_FIELDS, LinkageProtocol, restrict_protocol
+from linkage_core.protocol.linkage_protocol import (
+    NAMES,
+    REQUIRED_FIELDS,
+    BlockingSpec,
+    CandidateMode,
+    LinkageProtocol,
+    restrict_protocol,
+)
 
+MODES: tuple[CandidateMode, ...] = get_args(CandidateMode)
 STAGES = ("normalise", "encode", "block", "score", "resolve")
 
 
@@ -82,6 +92,35 @@ class LinkageFigures:
     peak_mib: Mapping[str, float]
 
 
+@dataclass(frozen=True, repr=False)
+class EncodedSides:
+    """What both custodians encoded under one key, and which row each record was.
+
+    Attributes
+    ----------
+    protocol : LinkageProtocol
+        As :func:`agreed_protocol` restricts it.
+    records : two EncodedRecords
+    aggregates : two EvidenceAggregates
+    rows : two ndarrays of intp
+    """
+
+    protocol: LinkageProtocol
+    records: tuple[EncodedRecords, EncodedRecords]
+    aggregates: tuple[EvidenceAggregates, EvidenceAggregates]
+    rows: tuple[Indices, Indices]
+
+
+@dataclass(frozen=True)
+class ModeFigures:
+    """What one mode proposes as candidates, beside the truth."""
+
+    candidate_recall: float
+    pairs_scored: int
+    reduction_ratio: float
+    seconds: float
+
+
 @dataclass(frozen=True)
 class LinkageRun:
     """Everything that the linkage unit came to, before any truth; rows are those of the sides handed in.
@@ -91,11 +130,9 @@ class LinkageRun:
     rows_a, rows_b : ndarray of intp, shape (pairs,)
         Of the candidates, in their order.
     records_a, records_b : int
-    encoded, aggregates : two EncodedRecords, two EvidenceAggregates
+    sides : EncodedSides
         What the linkage unit was given; ``candidates`` are rows of these.
     tie_keys : ndarray of uint64, shape (pairs,)
-    protocol : LinkageProtocol
-        As it was restricted.
     """
 
     candidates: CandidatePairs = field(repr=False)
@@ -107,10 +144,8 @@ class LinkageRun:
     odds: PairOdds
     links: LinkProbabilities
     threshold: ChosenThreshold
-    encoded: tuple[EncodedRecords, EncodedRecords] = field(repr=False)
-    aggregates: tuple[EvidenceAggregates, EvidenceAggregates] = field(repr=False)
+    sides: EncodedSides = field(repr=False)
     tie_keys: npt.NDArray[np.uint64] = field(repr=False)
-    protocol: LinkageProtocol = field(repr=False)
 
     def precision_estimates(self) -> dict[str, Estimate]:
         """What the night would say of its own precision, by estimator."""
@@ -123,10 +158,11 @@ class LinkageRun:
             self.links,
             self.threshold,
             (self.records_a, self.records_b),
-            self.protocol.decision.resolution,
+            self.sides.protocol.decision.resolution,
         )
-        evidence = (self.encoded[0].evidence, self.encoded[1].evidence)
-        return precision_estimates(judged, self.model, evidence, evidence_of(self.protocol), self.aggregates)
+        evidence = (self.sides.records[0].evidence, self.sides.records[1].evidence)
+        spec = evidence_of(self.sides.protocol)
+        return precision_estimates(judged, self.model, evidence, spec, self.sides.aggregates)
 
     @property
     def output(self) -> npt.NDArray[np.bool_]:
@@ -199,7 +235,24 @@ def link_sides(
     *,
     source_format: SourceFormat | None = None,
 ) -> LinkageRun:
-    """Both custodians' part and then the linkage unit's, without any truth.
+    """Both custodians' part and then the linkage unit's, without any truth: :func:`encode_sides`, then
+    :func:`link_encoded`.
+    """
+    return link_encoded(
+        encode_sides(side_a, side_b, key, protocol, meter, source_format=source_format), meter
+    )
+
+
+def encode_sides(
+    side_a: pa.RecordBatch,
+    side_b: pa.RecordBatch,
+    key: bytes,
+    protocol: LinkageProtocol,
+    meter: StageMeter,
+    *,
+    source_format: SourceFormat | None = None,
+) -> EncodedSides:
+    """Both custodians' part.
 
     Parameters
     ----------
@@ -221,11 +274,17 @@ def link_sides(
     records = [normalise_batch(side, protocol, written).records for side in (side_a, side_b)]
     meter.stage("normalise")
     agreed = agreed_protocol(protocol, records[0], records[1])
-    sides = [_encode(side, agreed, key, s) for s, side in enumerate(records)]
-    del records
+    (encoded_a, aggregates_a, rows_a), (encoded_b, aggregates_b, rows_b) = (
+        _encode(side, agreed, key, s) for s, side in enumerate(records)
+    )
     meter.stage("encode")
-    (encoded_a, aggregates_a, order_a), (encoded_b, aggregates_b, order_b) = sides
-    candidates, model, odds = _judge_pairs(encoded_a, encoded_b, (aggregates_a, aggregates_b), agreed, meter)
+    return EncodedSides(agreed, (encoded_a, encoded_b), (aggregates_a, aggregates_b), (rows_a, rows_b))
+
+
+def link_encoded(sides: EncodedSides, meter: StageMeter) -> LinkageRun:
+    """The linkage unit's part, without any truth."""
+    agreed, (encoded_a, encoded_b), (rows_a, rows_b) = sides.protocol, sides.records, sides.rows
+    candidates, model, odds = _judge_pairs(encoded_a, encoded_b, sides.aggregates, agreed, meter)
     a, b = candidates.index_a, candidates.index_b
     ties = pair_tie_keys(
         encoded_a.record_pseudonyms[a], encoded_b.record_pseudonyms[b], seed=agreed.project.encode()
@@ -235,19 +294,48 @@ def link_sides(
     meter.stage("resolve")
     return LinkageRun(
         candidates,
-        order_a[a],
-        order_b[b],
+        rows_a[a],
+        rows_b[b],
         len(encoded_a),
         len(encoded_b),
         model,
         odds,
         links,
         threshold,
-        (encoded_a, encoded_b),
-        (aggregates_a, aggregates_b),
+        sides,
         ties,
-        agreed,
     )
+
+
+def mode_figures(
+    sides: EncodedSides, truth: tuple[Indices, Indices], clock: Callable[[], float]
+) -> dict[CandidateMode, ModeFigures]:
+    """Candidates of each mode on the same encodings, under the limits that the protocol sets.
+
+    Raises
+    ------
+    NightlinkError
+        E-PAIR-BUDGET when a mode would compare more pairs than the protocol allows.
+    """
+    return {mode: one_mode_figures(sides, truth, clock, candidates=mode) for mode in MODES}
+
+
+def one_mode_figures(
+    sides: EncodedSides, truth: tuple[Indices, Indices], clock: Callable[[], float], **blocking: object
+) -> ModeFigures:
+    """Candidates under the protocol with some entries of ``blocking`` changed."""
+    changed = BlockingSpec.model_validate({**sides.protocol.blocking.model_dump(), **blocking})
+    began = clock()
+    found = propose_candidates(*sides.records, sides.protocol.model_copy(update={"blocking": changed}))
+    seconds = round(clock() - began, 3)
+    quality = blocking_quality(
+        sides.rows[0][found.index_a],
+        sides.rows[1][found.index_b],
+        *truth,
+        records_a=len(sides.records[0]),
+        records_b=len(sides.records[1]),
+    )
+    return ModeFigures(quality.candidate_recall, quality.pairs_scored, quality.reduction_ratio, seconds)
 
 
 def agreed_protocol(
@@ -308,15 +396,8 @@ def _judge_pairs(
     meter: StageMeter,
 ) -> tuple[CandidatePairs, MatchModel, PairOdds]:
     """Block and score, from encodings alone."""
-    spec, blocking = evidence_of(protocol), protocol.blocking
-    candidates = propose_pairs(
-        blocking_values(encoded_a, spec),
-        blocking_values(encoded_b, spec),
-        pass_names=protocol.pass_names,
-        partners_per_record=blocking.partners_per_record,
-        max_block_pairs=blocking.max_block_pairs,
-        pair_budget=blocking.pair_budget,
-    )
+    spec = evidence_of(protocol)
+    candidates = propose_candidates(encoded_a, encoded_b, protocol)
     meter.stage("block")
     evidence_a, evidence_b = encoded_a.evidence, encoded_b.evidence
     a, b = candidates.index_a, candidates.index_b
@@ -324,6 +405,25 @@ def _judge_pairs(
     model, odds = fit_match_model(vectors, evidence_a, evidence_b, a, b, spec, aggregates)
     meter.stage("score")
     return candidates, model, odds
+
+
+def propose_candidates(
+    encoded_a: EncodedRecords, encoded_b: EncodedRecords, protocol: LinkageProtocol
+) -> CandidatePairs:
+    """Candidate pairs in the protocol's mode, as a night's block stage makes them."""
+    spec, blocking = evidence_of(protocol), protocol.blocking
+    if spec.by_filters:
+        return candidates_by_filters(
+            encoded_a.evidence.group_filters, encoded_b.evidence.group_filters, protocol
+        )
+    return propose_pairs(
+        blocking_values(encoded_a, spec),
+        blocking_values(encoded_b, spec),
+        pass_names=protocol.pass_names,
+        partners_per_record=blocking.partners_per_record,
+        max_block_pairs=blocking.max_block_pairs,
+        pair_budget=blocking.pair_budget,
+    )
 
 
 def linkage_figures(run: LinkageRun, truth: tuple[Indices, Indices], meter: StageMeter) -> LinkageFigures:

@@ -5,6 +5,7 @@ below the number of matches, and a prior that is read off it is too low for ever
 known of every record, and how often a match agrees in a field is what the model learns; so the chance that a
 match becomes a candidate follows by drawing matches: two records' gaps at random, agreements by the rates.
 
+Where filters propose pairs, a match whose fields of one filter are all near or exact counts as proposed.
 Codes that are neither shown by a level nor implied by it count as different, so the chance is a lower bound; on
 complete records it was .98 and more.
 """
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linkage_core.protocol.encoded_evidence import EncodedEvidence
-from linkage_core.protocol.evidence_spec import FAMILY, GIVEN, IMPLIED_CODES, EvidenceSpec, TokenPart
+from linkage_core.protocol.evidence_spec import FAMILY, GIVEN, IMPLIED_CODES, NEAR, EvidenceSpec, TokenPart
 from linkage_core.protocol.linkage_protocol import NAMES
 
 Floats = npt.NDArray[np.float64]
@@ -63,15 +64,15 @@ class CandidateCoverage:
         self._spec = spec
         self._present = _draw_rows(side_a, generator) & _draw_rows(side_b, generator)
         self._draws = generator.random((DRAWS, len(spec.fields)))
-        self._passes = tuple(_parts_of_pass(spec, number) for number in range(spec.passes))
+        self._proposers = _proposers(spec)
 
     def share(self, rates: Mapping[str, Floats]) -> float:
-        """Share of pairs that agree as ``rates`` say that some pass proposes, at least :data:`LEAST_SHARE`."""
+        """Share of pairs that agree as ``rates`` say that are proposed, at least :data:`LEAST_SHARE`."""
         agrees = {
-            part: self._agreement(part, rates) for part in sorted({p for ps in self._passes for p in ps})
+            part: self._agreement(part, rates) for part in sorted({p for ps in self._proposers for p in ps})
         }
         proposed = np.zeros(DRAWS, np.bool_)
-        for parts in self._passes:
+        for parts in self._proposers:
             proposed |= np.all([agrees[part] for part in parts], axis=0)
         return max(float(proposed.mean()), LEAST_SHARE)
 
@@ -95,7 +96,15 @@ def levels_with(spec: EvidenceSpec, part: TokenPart) -> npt.NDArray[np.bool_]:
     agrees = np.zeros(len(spec.level_names(part.field)), np.bool_)
     for level, (_, codes) in enumerate(spec.level_codes(part.field)):
         agrees[level] = any(part.code in (code, *IMPLIED_CODES.get(code, ())) for code in codes)
+    agrees[0] |= part.code == NEAR
     return agrees
+
+
+def _proposers(spec: EvidenceSpec) -> tuple[tuple[TokenPart, ...], ...]:
+    """For each pass the parts that must agree; for filters, fields that are all near, which similar ones show."""
+    if spec.by_filters:
+        return tuple(tuple(TokenPart(name, NEAR) for name in group.fields) for group in spec.groups)
+    return tuple(_parts_of_pass(spec, number) for number in range(spec.passes))
 
 
 def _parts_of_pass(spec: EvidenceSpec, number: int) -> tuple[TokenPart, ...]:

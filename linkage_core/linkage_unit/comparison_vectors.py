@@ -2,9 +2,10 @@
 
 No field is seen by itself. Equal tokens make all their parts *known* to agree, and so do equal filters; a diffused
 filter with few differing q-grams makes its fields *near*; a field's level is the best that is known. A field that
-one side lacks is null. So is a place (postcode, street, middle name) whose exact agreement no token could show, because
+one side lacks is null. So is a place (postcode, street, middle name) whose agreement no token could show, because
 something beside it in every token did not agree: null contributes nothing, neither for nor against. But a street
-whose number and start agree stands as that: people who changed their names are found where they live.
+whose number and start agree stands as that, and a middle name whose initial does: people who changed their names
+are found where they live.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ from linkage_core.protocol.evidence_spec import (
     IMPLIED_CODES,
     JOINT_CODES,
     MAX_ATOMS,
+    MIDDLE,
     NEAR,
     SEX,
+    STANDING_LEVELS,
     EvidenceSpec,
     TokenDefinition,
     TokenPart,
@@ -74,18 +77,20 @@ class EvidenceMasks:
         Atoms any of which gives the field this level; 0 beyond the field's levels.
     different : int8, shape (fields,)
         Index of the level *different*.
-    tests, tested_field : uint64 and intp, shape (k,)
-        When all atoms of ``tests[i]`` are known, some token could have shown field ``tested_field[i]``.
+    tests, tested_field, test_token : uint64, intp and intp, shape (k,)
+        When all atoms of ``tests[i]`` are known, token ``test_token[i]``, if both records have it, tells about
+        field ``tested_field[i]``.
     always_tested : int8, shape (fields,)
         The worst level that stands though no token could have shown a better one: every level of fields whose
         disagreement a filter or the profile shows, whatever else agrees; of a street, its number and start,
-        which tell as much as the whole; of other places, exact agreement alone.
+        which tell as much as the whole; of a middle name, its initial; of other places, exact agreement alone.
     joint, joint_shown : uint64, shape (j,)
         When all atoms of ``joint[i]`` are known, so are those of ``joint_shown[i]``.
     swapped : uint64, shape (2,)
         The atoms of unordered names, exact and by sound.
-    names : intp, shape (4,)
-        Index of given and of family name (-1 if absent); of each, the first level worse than its sound.
+    names : intp, shape (5,)
+        Index of given and of family name (-1 if absent); of each, the first level worse than its sound; index of
+        the middle name (-1 if absent).
     """
 
     shown: Words
@@ -95,6 +100,7 @@ class EvidenceMasks:
     different: Levels
     tests: Words
     tested_field: npt.NDArray[np.intp]
+    test_token: npt.NDArray[np.intp]
     always_tested: Levels
     joint: Words
     joint_shown: Words
@@ -149,7 +155,7 @@ def compare_pairs(
             evidence_a.tokens, evidence_b.tokens, evidence_a.rarity, evidence_b.rarity,
             index_a[pairs], index_b[pairs], is_near[pairs], is_equal[pairs],
             masks.shown, masks.near, masks.equal, masks.level_masks, masks.different, masks.tests, masks.tested_field,
-            masks.always_tested, masks.joint, masks.joint_shown, masks.swapped, masks.names,
+            masks.test_token, masks.always_tested, masks.joint, masks.joint_shown, masks.swapped, masks.names,
             levels[pairs],
         )  # fmt: skip
 
@@ -250,22 +256,24 @@ def evidence_masks(spec: EvidenceSpec) -> EvidenceMasks:
     shown = [_union(bit, _implied(token.parts)) for token in spec.tokens]
     near = [_union(bit, [TokenPart(name, NEAR) for name in group.fields]) for group in spec.groups]
     tests = [
-        (_union(bit, rest), field_index[part.field])
-        for token in spec.tokens
-        for part, rest in _tests_of(token)
+        (_union(bit, rest), field_index[name], t)
+        for t, token in enumerate(spec.tokens)
+        for name, rest in _tests_of(token, spec)
     ]
     equal = [_union(bit, _implied(tuple(TokenPart(name) for name in group.fields))) for group in spec.groups]
     joint = _joint_atoms(spec, bit)
     names = [field_index.get(name, -1) for name in (GIVEN, FAMILY)]
     names += [_first_unlike_in_sound(spec, name) for name in (GIVEN, FAMILY)]
+    names.append(field_index.get(MIDDLE, -1))
     return EvidenceMasks(
         shown=np.array(shown, np.uint64),
         near=np.array(near, np.uint64),
         equal=np.array(equal, np.uint64),
         level_masks=_level_masks(spec, bit),
         different=np.array([len(spec.level_codes(name)) for name in spec.fields], np.int8),
-        tests=np.array([mask for mask, _ in tests], np.uint64),
-        tested_field=np.array([f for _, f in tests], np.intp),
+        tests=np.array([mask for mask, _, _ in tests], np.uint64),
+        tested_field=np.array([f for _, f, _ in tests], np.intp),
+        test_token=np.array([t for _, _, t in tests], np.intp),
         always_tested=np.array([_worst_untested(spec, name) for name in spec.fields], np.int8),
         joint=np.array([parts for parts, _ in joint], np.uint64),
         joint_shown=np.array([shown for _, shown in joint], np.uint64),
@@ -297,21 +305,32 @@ def _joint_atoms(spec: EvidenceSpec, bit: Mapping[TokenPart, int]) -> list[tuple
     ]
 
 
-def _tests_of(token: TokenDefinition) -> list[tuple[TokenPart, list[TokenPart]]]:
-    """Each exact part of a place, with the other parts: when those agree, the token tells whether it does."""
+def _tests_of(token: TokenDefinition, spec: EvidenceSpec) -> list[tuple[str, list[TokenPart]]]:
+    """Each place that a token tells about, with the token's parts of other fields: when those agree, the token
+    tells whether the place agrees as well as one of its levels says.
+    """
     places = {part.field for part in token.parts} - {*CORE_FIELDS, NAMES, SEX}
-    return [
-        (part, [other for other in token.parts if other.field != part.field])
-        for part in token.parts
-        if part.field in places and part.code == "exact"
-    ]
+    found = []
+    for place in sorted(places):
+        codes = {part.code for part in token.parts if part.field == place}
+        if codes == {"house_number", "street_start"}:
+            codes = {"number_and_start"}
+        shown = {code for level in _levels_told(spec, place) for code in level}
+        if len(codes) == 1 and codes <= shown:
+            found.append((place, [other for other in token.parts if other.field != place]))
+    return found
+
+
+def _levels_told(spec: EvidenceSpec, place: str) -> list[tuple[str, ...]]:
+    """Codes of a place's levels down to the worst that stands by itself."""
+    return [codes for _, codes in spec.level_codes(place)][: _worst_untested(spec, place) + 1]
 
 
 def _worst_untested(spec: EvidenceSpec, name: str) -> int:
     levels = spec.level_names(name)
     if name in CORE_FIELDS:
         return len(levels)
-    return levels.index("number_and_start") if "number_and_start" in levels else 0
+    return next((levels.index(name) for name in STANDING_LEVELS if name in levels), 0)
 
 
 def _union(bit: Mapping[TokenPart, int], parts: list[TokenPart]) -> int:
@@ -367,6 +386,7 @@ def _write_levels(  # pragma: no cover - compiled; held to its twin in tests/ref
     different: Levels,
     tests: Words,
     tested_field: npt.NDArray[np.intp],
+    test_token: npt.NDArray[np.intp],
     always_tested: Levels,
     joint: Words,
     joint_shown: Words,
@@ -392,7 +412,8 @@ def _write_levels(  # pragma: no cover - compiled; held to its twin in tests/ref
                 known |= joint_shown[c]
         tested = zero
         for c in range(tests.shape[0]):
-            if tests[c] & ~known == zero:
+            t = test_token[c]
+            if tests[c] & ~known == zero and tokens_a[i, t] != zero and tokens_b[j, t] != zero:
                 tested |= np.uint64(1) << np.uint64(tested_field[c])
         for f in range(different.shape[0]):
             level = different[f]
@@ -413,6 +434,10 @@ def _write_levels(  # pragma: no cover - compiled; held to its twin in tests/ref
             elif known & swapped[1] != zero and given >= names[2] and family >= names[3]:
                 out[k, names[0]] = different[names[0]] + 2
                 out[k, names[1]] = -1
+        # Who goes by the middle name differs in both: that is one difference, told by the given name.
+        given_differs = names[0] >= 0 and out[k, names[0]] >= different[names[0]]
+        if given_differs and names[4] >= 0 and out[k, names[4]] == different[names[4]]:
+            out[k, names[4]] = -1
 
 
 _levels_kernel: Callable[..., None] = CompiledKernel(_write_levels)

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from linkage_core.errors import NightlinkError
 from linkage_core.linkage_unit.record_groups import Groups, group_greedily, pairs_as_records
+from linkage_core.linkage_unit.table_digest import digest_of_lines
 
 LEAST_DENSITY = 0.5
 """Of the pairs among an entity's records. Three records in a row pass (2 of 3), four just do, five do not."""
@@ -143,18 +144,17 @@ def _digest_uuid(told: str) -> str:
     return str(uuid.UUID(bytes=bytes(digest)))
 
 
-def digest_of_entity_rows(rows: Iterable[EntityRow]) -> str:
-    """SHA-256 over lines ``entity_hex|custodian|record_hex``, as 64 hex digits; an auditor feeds it the warehouse's.
+def digest_of_entity_rows(rows: Iterable[EntityRow], buried: Iterable[bytes] = ()) -> str:
+    """Digest of members, as 64 hex digits; an auditor feeds it the warehouse's, and the leaves of erased members.
+
+    It is :func:`linkage_core.linkage_unit.table_digest.digest_of_lines` of ``entity_hex|custodian|record_hex`` lines.
 
     Raises
     ------
     NightlinkError
         E-INPUT when the rows do not ascend strictly by entity and record.
     """
-    digest = hashlib.sha256()
-    for line in _lines(rows):
-        digest.update(line)
-    return digest.hexdigest()
+    return digest_of_lines(_lines(rows), buried)
 
 
 def _lines(rows: Iterable[EntityRow]) -> Iterator[bytes]:

@@ -6,7 +6,6 @@ exact score: the digest can be recomputed by anybody who may read the warehouse.
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,12 +18,14 @@ from linkage_core.errors import NightlinkError
 from linkage_core.linkage_unit.candidate_pairs import pass_names_of
 from linkage_core.linkage_unit.dice_kernels import kernel_input
 from linkage_core.linkage_unit.link_decisions import BAND_NAMES, DECISION_NAMES, score_bands
+from linkage_core.linkage_unit.table_digest import digest_of_lines
 from linkage_core.protocol.encoded_records import PSEUDONYM_DTYPE
 
 LinkRow = tuple[str, str, str, str, tuple[str, ...]]
 """pseudonym_a and pseudonym_b as UUID text, decision, score band, names of the passes in protocol order."""
 NamedLinkRow = tuple[str, str, str, str, tuple[str, ...], str, str]
 """The same with the custodians of the two records: of a night of more than two custodians."""
+AnyLinkRow = tuple[str, str, str, str, Sequence[str]] | tuple[str, str, str, str, Sequence[str], str, str]
 
 
 @dataclass(frozen=True)
@@ -139,24 +140,29 @@ def link_table_digest(table: LinkTable) -> str:
     return digest_of_link_rows(links_as_rows(table))
 
 
-def digest_of_link_rows(
-    rows: Iterable[
-        tuple[str, str, str, str, Sequence[str]] | tuple[str, str, str, str, Sequence[str], str, str]
-    ],
-) -> str:
-    """SHA-256 over the canonical lines of links, as 64 hex digits; an auditor feeds it from the warehouse.
+def digest_of_link_rows(rows: Iterable[AnyLinkRow], buried: Iterable[bytes] = ()) -> str:
+    """Digest of links, as 64 hex digits; an auditor feeds it from the warehouse.
 
-    A line is ``hex_a|hex_b|decision|band|pass1,pass2`` and a newline, in UTF-8: pseudonyms as 32 lower-case
-    hex digits, passes in the protocol's order. With more than two custodians ``|custodian_a|custodian_b`` follows.
-    Lines ascend strictly by (hex_a, hex_b), which is PostgreSQL's
-    ``ORDER BY pseudonym_a, pseudonym_b`` for uuid columns.
+    It is :func:`linkage_core.linkage_unit.table_digest.digest_of_lines` of a line for each link:
+    ``hex_a|hex_b|decision|band|pass1,pass2`` and a newline, in UTF-8, with pseudonyms as 32 lower-case
+    hex digits and passes in the protocol's order. With more than two custodians ``|custodian_a|custodian_b`` follows.
+
+    Parameters
+    ----------
+    rows : iterable
+        Ascending strictly by (hex_a, hex_b), which is PostgreSQL's ``ORDER BY record_a, record_b`` for uuid columns.
+    buried : iterable of bytes
+        The SHA-256 of the line of each link that was erased since.
 
     Raises
     ------
     NightlinkError
         E-INPUT when the rows are not in strictly ascending order.
     """
-    digest = hashlib.sha256()
+    return digest_of_lines(_lines(rows), buried)
+
+
+def _lines(rows: Iterable[AnyLinkRow]) -> Iterator[bytes]:
     before = ("", "")
     for number, (uuid_a, uuid_b, decision, band, passes, *custodians) in enumerate(rows, start=1):
         pair = (uuid.UUID(uuid_a).hex, uuid.UUID(uuid_b).hex)
@@ -167,9 +173,8 @@ def digest_of_link_rows(
                 expected="rows in strictly ascending order of their two pseudonyms",
                 remedy="Read the links with ORDER BY pseudonym_a, pseudonym_b.",
             )
-        digest.update("|".join([*pair, decision, band, ",".join(passes), *custodians]).encode() + b"\n")
+        yield "|".join([*pair, decision, band, ",".join(passes), *custodians]).encode() + b"\n"
         before = pair
-    return digest.hexdigest()
 
 
 def _order_by_pseudonyms(

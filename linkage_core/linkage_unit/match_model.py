@@ -51,7 +51,9 @@ from linkage_core.protocol.evidence_spec import (
     DIFFERENT,
     FAMILY,
     GIVEN,
+    MIDDLE,
     SEX,
+    STANDING_LEVELS,
     EvidenceSpec,
     TokenPart,
 )
@@ -70,7 +72,7 @@ SWEEPS_AN_ITERATION = 4
 SMALLEST_SHARE = 0.01
 HOUSEHOLD_EXACT = 0.03
 """Relatives share a given name (father and son) or a birth date (twins) a little more often than strangers."""
-PERSONAL_FIELDS = (GIVEN, BIRTH, "middle_name", SEX)
+PERSONAL_FIELDS = (GIVEN, BIRTH, MIDDLE, SEX)
 """Fields in which a relative is a stranger; all others (family name, places, telephone) a household shares."""
 CHUNK_PAIRS = 1 << 20
 MAX_LOG_ODDS = 80.0
@@ -392,9 +394,9 @@ def _fixed_pairs(
 def untested_levels(levels: npt.NDArray[np.int8], spec: EvidenceSpec) -> npt.NDArray[np.bool_]:
     """Where a level is only the least that agrees, since nothing could have shown exact agreement.
 
-    A name, a birth date or a street shows exact agreement through tokens beside other fields. Where those are
-    missing, a lower level may well be exact agreement that nobody could see. Of the core fields this is told for
-    one that stands alone: with several, "all were exact unseen" is impossible, for they would have shown each
+    A name, a birth date, a street or a middle name shows exact agreement through tokens beside other fields. Where
+    those are missing, a lower level may well be exact agreement that nobody could see. Of the core fields this is
+    told for one that stands alone: with several, "all were exact unseen" is impossible, for they would have shown each
     other.
 
     Parameters
@@ -412,10 +414,9 @@ def untested_levels(levels: npt.NDArray[np.int8], spec: EvidenceSpec) -> npt.NDA
         names = spec.level_names(name)
         if name in CORE_FIELDS:
             may_be_exact = alone & (levels[:, f] > 0) & (levels[:, f] < names.index(DIFFERENT))
-        elif "number_and_start" in names:
-            may_be_exact = levels[:, f] == names.index("number_and_start")
         else:
-            continue
+            standing = [names.index(level) for level in STANDING_LEVELS if level in names]
+            may_be_exact = np.isin(levels[:, f], standing)
         untested[:, f] = may_be_exact & ~_is_tested(levels, spec, TokenPart(name))
     return untested
 

@@ -20,6 +20,7 @@ from linkage_core.errors import ProtocolError
 from linkage_core.protocol.linkage_protocol import FilterGroup, LinkageProtocol, Parts
 
 GIVEN, FAMILY, BIRTH = "given_name", "family_name", "birth_date"
+MIDDLE = "middle_name"
 CORE_FIELDS = (GIVEN, FAMILY, BIRTH)
 SEX = "sex"
 MAX_ATOMS = 64
@@ -73,6 +74,10 @@ FIELD_LEVELS: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("month_day", ("month_day",)),
         ("year", ("year",)),
     ),
+    MIDDLE: (
+        ("exact", ("exact",)),
+        ("initial", ("prefix1",)),
+    ),
     "street": (
         ("exact", ("exact",)),
         ("number_and_start", ("number_and_start",)),
@@ -86,6 +91,9 @@ A postcode is exact or different. Its area is no level: where most people live i
 it, and pairs whose area no token tested would look like people who never meet at random (two registers of
 strangers gave 82 links of expected precision 1.0; tests/unit/evaluation/test_evaluate_linkage.py).
 """
+
+STANDING_LEVELS = ("number_and_start", "initial")
+"""Levels of places that stand though no token could have shown better: the least that agrees."""
 
 PLAIN_LEVELS: tuple[tuple[str, tuple[str, ...]], ...] = (("exact", ("exact",)),)
 
@@ -118,6 +126,8 @@ class EvidenceSpec:
         Those of the blocking passes first, in the protocol's order.
     passes : int
         How many of the tokens are blocking passes: their equality proposes a candidate pair.
+    by_filters : bool
+        Similar filters of a group propose candidate pairs, and passes do not.
     groups : tuple of FilterGroup
     rarity_edges : tuple of float
         Ascending edges, in bits relative to the field's mean, between the bands of how rare a value is.
@@ -131,6 +141,7 @@ class EvidenceSpec:
     groups: tuple[FilterGroup, ...]
     rarity_edges: tuple[float, ...]
     near_q_grams: float
+    by_filters: bool = False
 
     def level_names(self, field: str) -> tuple[str, ...]:
         """Names of the field's levels from *exact* to *different*, then those of swapped names."""
@@ -174,6 +185,7 @@ def evidence_of(protocol: LinkageProtocol) -> EvidenceSpec:
         groups=rules.filters,
         rarity_edges=rules.rarity_edges,
         near_q_grams=rules.near_q_grams,
+        by_filters=protocol.blocking.candidates != "blocked",
     )
     if len(spec.atoms) > MAX_ATOMS:
         raise ProtocolError(

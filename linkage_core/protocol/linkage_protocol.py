@@ -42,6 +42,7 @@ Precision = Annotated[float, Field(strict=True, ge=0.5, lt=1, allow_inf_nan=Fals
 Edge = Annotated[float, Field(strict=True, ge=-30, le=30, allow_inf_nan=False)]
 NearQGrams = Annotated[float, Field(strict=True, gt=0, le=20, allow_inf_nan=False)]
 Resolution = Literal["one_to_one", "optimal_one_to_one", "one_to_many", "many_to_one", "many_to_many"]
+CandidateMode = Literal["blocked", "top_k", "threshold_join"]
 FieldKind = Literal["name", "date", "sex", "text", "postcode", "phone", "email"]
 
 BLOCKING_CODES: dict[str, frozenset[str]] = {
@@ -140,16 +141,32 @@ class BlockingPass(_Frozen):
 
 
 class BlockingSpec(_Frozen):
-    """All passes, and the limits that keep one crowded value from exploding.
+    """Which pairs are compared: the mode, all passes, and the limits that keep one crowded value from exploding.
+
+    ``candidates`` says who proposes pairs: equal values of a pass (``blocked``); each of the evidence's filters, for
+    a record of the earlier custodian its ``nearest`` of the later one (``top_k``), or all of Dice ``similarity`` and
+    more (``threshold_join``). Passes are evidence in each mode. What is said about the mode is left out of the
+    canonical form where it is the default, so that protocols from before it keep their fingerprint.
 
     ``partners_per_record`` bounds what a record asks for: it takes its smallest blocks first, up to so many
     partners, more when it has fewer values (:mod:`linkage_core.linkage_unit.candidate_pairs`).
     """
 
+    candidates: CandidateMode = "blocked"
+    nearest: WholeNumber = Field(default=10, ge=1, le=1000)
+    similarity: Threshold = 0.56
     partners_per_record: WholeNumber = Field(default=22, ge=1, le=10**6)
     max_block_pairs: WholeNumber = Field(default=200_000, ge=1, le=10**9)
     pair_budget: WholeNumber = Field(default=50_000_000, ge=1, le=10**12)
     passes: tuple[BlockingPass, ...] = Field(min_length=1, max_length=32)
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = handler(self)
+        for name in ("candidates", "nearest", "similarity"):
+            if document.get(name) == type(self).model_fields[name].default:
+                del document[name]
+        return document
 
     @model_validator(mode="after")
     def _budget_holds_a_block(self) -> Self:
@@ -280,6 +297,13 @@ class LinkageProtocol(_Frozen):
         """Names of the blocking passes in the protocol's order."""
         return tuple(blocking_pass.name for blocking_pass in self.blocking.passes)
 
+    @property
+    def proposer_names(self) -> tuple[str, ...]:
+        """Names of what proposes candidate pairs: the blocking passes, or the filters in the other modes."""
+        if self.blocking.candidates == "blocked":
+            return self.pass_names
+        return tuple(group.name for group in self.evidence.filters)
+
     def field(self, name: str) -> FieldSpec:
         """The field called ``name``; KeyError when the protocol has none."""
         return {field.name: field for field in self.fields}[name]
@@ -295,6 +319,9 @@ class LinkageProtocol(_Frozen):
             raise EntryError(f"a field called {NAMES}", f"another name: {NAMES} means both names, unordered")
         _check_groups(self)
         _check_parts(self)
+        if not self.proposer_names:
+            found = f"candidates = {self.blocking.candidates} without evidence filters"
+            raise EntryError(found, "at least one filter, or candidates = blocked")
         return self
 
 

@@ -6,10 +6,10 @@ covers a whole verification; they stream.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import Connection, Row, text
 
@@ -17,28 +17,33 @@ from sql.statements import load_statements
 from sql.warehouse.links import Delivery, EntityRow, LinkRow
 from sql.warehouse.transactions import warehouse_errors
 
-ChainEntry = tuple[int, bytes, str, bytes]
-"""Sequence number (from 1), previous hash, event text, hash: as ``linkage_core.audit.hash_chain`` takes it."""
-
 _ROWS_PER_FETCH = 5_000
 _statements = partial(load_statements, "sql.warehouse", "audit_log.sql")
 
 
 @dataclass(frozen=True)
 class RecordedPublication:
-    """A published run, as the ledger has it."""
+    """A published run, as the ledger has it; ``told`` has the columns :data:`TOLD`, which its entry repeats."""
+
+    TOLD: ClassVar = (
+        "run_id", "project", "as_of", "fence", "protocol_version", "protocol_fingerprint", "key_epoch", "code_version"
+    )  # fmt: skip
 
     run_id: str
-    project: str
-    fence: int
+    told: tuple[Any, ...]
+    counts: Mapping[str, Any]
     audit_sequence: int | None
     audit_event_hash: bytes | None
 
 
-def read_events(connection: Connection) -> Iterator[ChainEntry]:
-    """The audit log in the order of its sequence numbers."""
-    for sequence, previous, event, event_hash in _stream(connection, "read_events"):
-        yield sequence, bytes(previous), event, bytes(event_hash)
+def read_entries(connection: Connection) -> Iterator[tuple[int, str]]:
+    """Entries of the log, each with its sequence number, in their order."""
+    return ((row.sequence, row.entry) for row in _stream(connection, "read_entries"))
+
+
+def read_nodes(connection: Connection) -> dict[tuple[int, int], bytes]:
+    """The stored nodes of the Merkle tree, by level and position."""
+    return {(level, position): bytes(found) for level, position, found in _stream(connection, "read_nodes")}
 
 
 def read_links_of_run(connection: Connection, run_id: str) -> Iterator[LinkRow]:
@@ -56,13 +61,27 @@ def read_entities_of_run(connection: Connection, run_id: str) -> Iterator[Entity
         yield row[0], row[1], row[2]
 
 
+def read_buried_of_run(connection: Connection, run_id: str, kind: str) -> Iterator[bytes]:
+    """Leaves (SHA-256) of rows of a run's table of ``link`` or ``member`` that were erased, or expired, since."""
+    return (bytes(row.leaf) for row in _stream(connection, "read_buried_of_run", run_id=run_id, kind=kind))
+
+
+def count_buried(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many rows were buried, by project and kind (``link``, ``member``)."""
+    return {(row.project, row.kind): row.count for row in _stream(connection, "count_buried")}
+
+
 def read_publications(connection: Connection) -> list[RecordedPublication]:
     """Published runs, in the order of their audit events."""
     return [
         RecordedPublication(
-            run_id, project, fence, sequence, None if event_hash is None else bytes(event_hash)
+            row.run_id,
+            tuple(getattr(row, name) for name in RecordedPublication.TOLD),
+            row.counts,
+            row.audit_sequence,
+            None if row.audit_event_hash is None else bytes(row.audit_event_hash),
         )
-        for run_id, project, fence, sequence, event_hash in _stream(connection, "read_publications")
+        for row in _stream(connection, "read_publications")
     ]
 
 

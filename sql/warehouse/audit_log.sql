@@ -1,7 +1,10 @@
 -- What an auditor reads.
 
--- name: read_events
-SELECT sequence, previous_hash, event, event_hash FROM audit.event ORDER BY sequence;
+-- name: read_entries
+SELECT sequence, entry FROM audit.event ORDER BY sequence;
+
+-- name: read_nodes
+SELECT level, position, hash FROM audit.node;
 
 -- name: read_links_of_run
 -- The link table as the run published it: opened by it or before, and closed after it or never. Within a project
@@ -26,9 +29,20 @@ SELECT m.entity_id::text, m.custodian, m.record::text
  WHERE r.run_id = :run_id AND opened.fence <= r.fence AND (closed.fence IS NULL OR closed.fence > r.fence)
  ORDER BY m.entity_id, m.record;
 
+-- name: read_buried_of_run
+-- Leaves of rows of the run's tables that were erased, or expired, since.
+SELECT CASE WHEN cardinality(r.custodians) > 2 THEN t.leaf_named ELSE t.leaf END AS leaf
+  FROM linkage.link_run AS r
+  JOIN linkage.tombstone AS t ON t.project = r.project AND t.from_fence <= r.fence AND t.until_fence > r.fence
+ WHERE r.run_id = :run_id AND t.kind = :kind;
+
+-- name: count_buried
+SELECT t.project, t.kind, count(*) AS count FROM linkage.tombstone AS t GROUP BY t.project, t.kind;
+
 -- name: read_publications
 -- Published runs, in the order of their audit events; NULL where a run has lost its event.
-SELECT r.run_id, r.project, r.fence, r.audit_sequence, r.audit_event_hash
+SELECT r.run_id, r.project, r.as_of, r.fence, r.protocol_version, r.protocol_fingerprint, r.key_epoch, r.code_version,
+       r.counts, r.audit_sequence, r.audit_event_hash
   FROM linkage.link_run AS r WHERE r.status = 'published' ORDER BY r.audit_sequence, r.run_id;
 
 -- name: read_head_runs

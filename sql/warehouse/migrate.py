@@ -30,6 +30,7 @@ _DEFINITIONS = (
     "schema/audit_functions.sql",
     "schema/access_functions.sql",
     "schema/review_functions.sql",
+    "schema/erasure_functions.sql",
     "schema/ledger_functions.sql",
     "schema/content_functions.sql",
     "roles/row_security.sql",

@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from linkage_core.audit.deletion_records import DeletionRecord, open_deletion, record_deletion, seal_deletion
+from linkage_core.audit.deletion_records import (
+    DeletionReason,
+    DeletionRecord,
+    open_deletion,
+    record_deletion,
+    seal_deletion,
+)
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.delivery_manifest import DeliveryManifest, manifest_digest, open_manifest
 from tasks.custodian.settings import CustodianSite
@@ -36,8 +42,8 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 
 
 @dataclass(frozen=True)
-class RetiredDelivery:
-    """A delivery of a former epoch, and whether its parts are still there."""
+class OwnDelivery:
+    """A delivery of one's own, and whether its parts are deleted."""
 
     folder: DeliveryFolder
     manifest: DeliveryManifest
@@ -45,7 +51,7 @@ class RetiredDelivery:
     deleted: bool
 
 
-def retired_deliveries(site: CustodianSite) -> list[RetiredDelivery]:
+def retired_deliveries(site: CustodianSite) -> list[OwnDelivery]:
     """This custodian's deliveries of former epochs, in order of their numbers.
 
     Only what is older than the newest delivery of today's epoch counts: with last epoch's protocol file in place by
@@ -57,7 +63,7 @@ def retired_deliveries(site: CustodianSite) -> list[RetiredDelivery]:
         E-INPUT when nothing was delivered in today's epoch yet. E-DLV-MANIFEST or E-DLV-SIGNATURE for a manifest
         that this custodian did not write: nothing is deleted on its word.
     """
-    known = [_describe(folder, site) for folder in all_deliveries(site.settings.exchange, site.name)]
+    known = own_deliveries(site)
     epoch = site.protocol.key_epoch
     newest = max((d.folder.sequence for d in known if d.manifest.key_epoch == epoch), default=0)
     if not newest:
@@ -77,10 +83,18 @@ def delete_retired(site: CustodianSite, now: datetime) -> list[DeletionRecord]:
     The record is written when the parts are gone, so that it never says too much; after a kill in between, the next
     call finishes. A second call changes nothing.
     """
-    return [_delete(d, site, now) for d in retired_deliveries(site) if not d.deleted]
+    return [delete_parts(d, site, now) for d in retired_deliveries(site) if not d.deleted]
 
 
-def _delete(delivery: RetiredDelivery, site: CustodianSite, now: datetime) -> DeletionRecord:
+def own_deliveries(site: CustodianSite) -> list[OwnDelivery]:
+    """All of this custodian's deliveries, whatever became of them; E-DLV-... for a manifest that is not its own."""
+    return [_describe(folder, site) for folder in all_deliveries(site.settings.exchange, site.name)]
+
+
+def delete_parts(
+    delivery: OwnDelivery, site: CustodianSite, now: datetime, reason: DeletionReason | None = None
+) -> DeletionRecord:
+    """Delete a delivery's parts, then write the signed record of it."""
     for part in delivery.manifest.parts:
         remove_file(delivery.folder, part.name)
     record = record_deletion(
@@ -90,6 +104,7 @@ def _delete(delivery: RetiredDelivery, site: CustodianSite, now: datetime) -> De
         deleted_by=_operator(),
         deleted_at=now,
         code_version=code_version(),
+        reason=reason,
     )
     sealed = seal_deletion(record, site.signing_key)
     _append(site.settings.state_folder / DELETIONS_FILE, sealed)
@@ -100,7 +115,7 @@ def _delete(delivery: RetiredDelivery, site: CustodianSite, now: datetime) -> De
     return record
 
 
-def _describe(folder: DeliveryFolder, site: CustodianSite) -> RetiredDelivery:
+def _describe(folder: DeliveryFolder, site: CustodianSite) -> OwnDelivery:
     data = read_file(folder, MANIFEST_NAME, MANIFEST_MAX_BYTES)
     manifest = open_manifest(data, site.signing_key.public_key())
     place = (manifest.custodian, manifest.run_id, manifest.sequence)
@@ -111,7 +126,7 @@ def _describe(folder: DeliveryFolder, site: CustodianSite) -> RetiredDelivery:
             expected="each manifest in its own folder",
             remedy="Nothing more was deleted; find out who moved it.",
         )
-    return RetiredDelivery(folder, manifest, manifest_digest(data), _is_deleted(folder, site))
+    return OwnDelivery(folder, manifest, manifest_digest(data), _is_deleted(folder, site))
 
 
 def _is_deleted(folder: DeliveryFolder, site: CustodianSite) -> bool:

@@ -1,9 +1,9 @@
-"""Block: pairs that agree on a keyed blocking value. Zone: linkage_unit."""
+"""Block: which pairs are compared, by equal blocking values or by similar filters. Zone: linkage_unit."""
 
 from __future__ import annotations
 
 from linkage_core.linkage_unit.candidate_pairs import CandidatePairs
-from tasks.linkage_unit.chunk_stages import candidates_of
+from tasks.linkage_unit.chunk_stages import candidates_of, stages_of_pairs
 from tasks.linkage_unit.receive import ReceivedDelivery
 from tasks.linkage_unit.run_chunks import ChunkLimits, run_chunks
 from tasks.linkage_unit.settings import LinkageUnit
@@ -13,18 +13,19 @@ from tasks.protocol.stages import announce, stage
 
 @stage("block records")
 def block_records(a: ReceivedDelivery, b: ReceivedDelivery, unit: LinkageUnit) -> CandidatePairs:
-    """The union of the protocol's passes, within its pair budget (E-PAIR-BUDGET), made chunk by chunk."""
+    """What the protocol's mode proposes, within its pair budget (E-PAIR-BUDGET), made chunk by chunk."""
     job = night_job(a, b, unit)
-    run_chunks(job, [("plan", 1), ("pairs", job.chunks)], chunk_limits(unit))
+    run_chunks(job, stages_of_pairs(job), chunk_limits(unit))
     pairs = candidates_of(job)
     announce(f"candidate pairs: {len(pairs.index_a)}, reduction ratio {pairs.reduction_ratio:.6f}")
     return pairs
 
 
 def night_job(a: ReceivedDelivery, b: ReceivedDelivery, unit: LinkageUnit) -> Job:
-    """The work of this night: the same deliveries, protocol and code are the same work."""
+    """The work of this night: the same deliveries, protocol, known links and code are the same work."""
     deliveries = ((a.manifest, a.manifest_sha256), (b.manifest, b.manifest_sha256))
-    return job_of(unit.settings.state_folder, unit.protocol, unit.settings.chunk_records, deliveries)
+    state, records = unit.settings.state_folder, unit.settings.chunk_records
+    return job_of(state, unit.protocol, records, deliveries, unit.known_links_sha256)
 
 
 def chunk_limits(unit: LinkageUnit) -> ChunkLimits:

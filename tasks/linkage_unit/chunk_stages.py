@@ -2,10 +2,11 @@
 
 | stage | a chunk | from | comes to |
 |---|---|---|---|
-| plan | all | blocking values | which pairs there will be, and each pass's report |
-| pairs | some records of side A | plan | their candidate pairs |
+| plan | all | blocking values | which pairs there will be, and each pass's report; none where filters propose pairs |
+| pairs | some records of side A | plan, or filters | their candidate pairs |
 | patterns | some records of side A | pairs, evidence | their pairs' patterns of agreement |
 | model | all | pairs, patterns | the fitted model, odds and posteriors |
+| links | all | pairs, model, known links | links that keep the protocol's limits, with their probabilities |
 
 A chunk depends on the job and on chunks of earlier stages only, so that it can be computed anywhere, any number of
 times, with the same bytes.
@@ -13,7 +14,7 @@ times, with the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -34,15 +35,28 @@ from linkage_core.linkage_unit.candidate_pairs import (
     plan_candidates,
 )
 from linkage_core.linkage_unit.comparison_vectors import compare_pairs
+from linkage_core.linkage_unit.filter_candidates import (
+    FilterProposals,
+    check_pairs_made,
+    filter_reports,
+    propose_by_filters,
+)
+from linkage_core.linkage_unit.known_links import PlacedLinks
+from linkage_core.linkage_unit.link_probabilities import LinkProbabilities
 from linkage_core.linkage_unit.match_model import MatchModel, PairOdds, fit_patterns, patterns_of
+from linkage_core.linkage_unit.optimal_one_to_one import OptimalSelection
 from linkage_core.linkage_unit.pair_patterns import PairPatterns, merge_patterns
+from linkage_core.linkage_unit.settled_pairs import SettledPairs, settle_pairs
 from linkage_core.protocol.encoded_evidence import EncodedEvidence, mean_fill
 from linkage_core.protocol.encoded_records import EncodedRecords
-from tasks.linkage_unit.chunk_files import Chunk
+from tasks.linkage_unit.chunk_files import Arrays, Chunk
 from tasks.linkage_unit.work_folder import Job, map_columns, open_job, read_column, read_columns
 from tasks.protocol.code_version import code_version
 
 ROWS_AT_A_TIME = 1 << 16
+PAIRS = ("partners", "index_b", "passes")
+KNOWN_PAIRS = ("link_a", "link_b", "never_a", "never_b")
+OPTIMUM_COUNTS = ("components", "improved", "left_to_greedy", "pairs_left_to_greedy")
 RATES = ("match_rates", "random_rates", "household_rates")
 
 
@@ -129,10 +143,39 @@ def _blocking_values(job: Job, side: int) -> npt.NDArray[np.uint64]:
 
 
 def _pairs(work: OpenJob, number: int, pieces: int) -> Chunk:
-    plan = work.plan
-    parts = [pairs_of_range(plan, *rows) for rows in _cut(work.job.rows_of(number), pieces)]
-    names = ("partners", "index_b", "passes")
-    return Chunk({name: np.concatenate([getattr(part, name) for part in parts]) for name in names}, {})
+    rows = _cut(work.job.rows_of(number), pieces)
+    if work.job.spec.by_filters:
+        return _pairs_by_filters(work, number, rows)
+    return Chunk(_join_pieces([pairs_of_range(work.plan, *piece) for piece in rows]), {})
+
+
+def _pairs_by_filters(work: OpenJob, number: int, rows: Iterable[tuple[int, int]]) -> Chunk:
+    job, of_b, parts = work.job, work.partners.evidence.group_filters, []
+    made = sum(_pairs_made(job, before) for before in range(number))
+    for start, stop in rows:
+        of_a = read_columns(job.columns(0), job.spec, start, stop).evidence.group_filters
+        parts.append(
+            propose_by_filters(
+                of_a, of_b, job.protocol.blocking, records_a=job.sides[0].rows, made_before=made
+            )
+        )
+        made += sum(parts[-1].proposed)
+    counts = {
+        "proposed": np.sum([part.proposed for part in parts], axis=0).tolist(),
+        "null_a": np.sum([part.null_a for part in parts], axis=0).tolist(),
+        "null_b": list(parts[0].null_b),
+    }
+    return Chunk(_join_pieces([part.pairs for part in parts]), counts)
+
+
+def _pairs_made(job: Job, number: int) -> int:
+    """Pairs that filters proposed in an earlier chunk; none where a cluster has not done it yet."""
+    chunk = job.read("pairs", number)
+    return 0 if chunk is None else sum(chunk.counts["proposed"])
+
+
+def _join_pieces(pieces: Sequence[RangePairs]) -> Arrays:
+    return {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in PAIRS}
 
 
 def _patterns(work: OpenJob, number: int, pieces: int) -> Chunk:
@@ -184,6 +227,48 @@ def _model(work: OpenJob, _: int, __: int) -> Chunk:
     return Chunk({"odds": odds.odds, "probability": odds.probability}, _model_counts(model))
 
 
+def _links(work: OpenJob, _: int, __: int) -> Chunk:
+    job = work.job
+    partners, index_b = _all_pairs(job)
+    index_a = np.repeat(np.arange(len(partners), dtype=np.intp), partners)
+    sides = [map_columns(job.columns(side), job.spec, job.sides[side].rows) for side in (0, 1)]
+    pseudonyms = (sides[0].record_pseudonyms, sides[1].record_pseudonyms)
+    known = None if job.known_links_sha256 is None else _known(needed(job, "known", 0))
+    settled = settle_pairs(
+        index_a, index_b.astype(np.intp), model_of(job)[1], pseudonyms, known, job.protocol
+    )
+    links = settled.links
+    arrays = {
+        "pairs": links.pairs,
+        "probability": links.probability,
+        "posterior": links.posterior,
+        "tie_keys": settled.tie_keys,
+    }
+    if links.optimum is None:
+        return Chunk(arrays, {"optimum": None})
+    counts = {name: getattr(links.optimum, name) for name in OPTIMUM_COUNTS}
+    return Chunk({**arrays, "optimum_selected": links.optimum.selected}, {"optimum": counts})
+
+
+def known_chunk(placed: PlacedLinks) -> Chunk:
+    """Known links and forbidden pairs, as the linkage unit's own process hands them to the stage links."""
+    return Chunk({name: getattr(placed, name) for name in KNOWN_PAIRS}, {"absent": placed.absent})
+
+
+def _known(chunk: Chunk) -> PlacedLinks:
+    return PlacedLinks(*(chunk.arrays[name] for name in KNOWN_PAIRS), chunk.counts["absent"])
+
+
+def settled_pairs_of(job: Job) -> SettledPairs:
+    """The links of a job whose stage links is done."""
+    chunk = needed(job, "links", 0)
+    arrays, counts, optimum = chunk.arrays, chunk.counts["optimum"], None
+    if counts is not None:
+        optimum = OptimalSelection(arrays["optimum_selected"], **counts)
+    links = LinkProbabilities(arrays["pairs"], arrays["probability"], arrays["posterior"], optimum)
+    return SettledPairs(links, arrays["tie_keys"])
+
+
 def _all_pairs(job: Job) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
     chunks = [needed(job, "pairs", number).arrays for number in range(job.chunks)]
     none = np.empty(0, np.uint32)
@@ -199,14 +284,25 @@ def _model_counts(model: MatchModel) -> dict[str, Any]:
     return counts
 
 
+def stages_of_pairs(job: Job) -> list[tuple[str, int]]:
+    """The stages that end with all pairs, and the chunks of each: filters need no plan."""
+    return [*([] if job.spec.by_filters else [("plan", 1)]), ("pairs", job.chunks)]
+
+
 def candidates_of(job: Job) -> CandidatePairs:
-    """The pairs of a job whose stages plan and pairs are done."""
-    ranges = [
-        RangePairs(arrays["partners"], arrays["index_b"], arrays["passes"])
-        for arrays in (needed(job, "pairs", number).arrays for number in range(job.chunks))
-    ]
-    all_pairs = job.sides[0].rows * job.sides[1].rows
-    return join_ranges(ranges, _reports(needed(job, "plan", 0)), all_pairs)
+    """The pairs of a job whose stages of pairs are done; E-PAIR-BUDGET where they are too many together."""
+    chunks = [needed(job, "pairs", number) for number in range(job.chunks)]
+    ranges = [RangePairs(*(chunk.arrays[name] for name in PAIRS)) for chunk in chunks]
+    if job.spec.by_filters:
+        made = [
+            FilterProposals(pairs, *(tuple(chunk.counts[name]) for name in ("proposed", "null_a", "null_b")))
+            for pairs, chunk in zip(ranges, chunks, strict=True)
+        ]
+        check_pairs_made(sum(sum(part.proposed) for part in made), job.protocol.blocking)
+        reports = filter_reports(job.protocol.proposer_names, made)
+    else:
+        reports = _reports(needed(job, "plan", 0))
+    return join_ranges(ranges, reports, job.sides[0].rows * job.sides[1].rows)
 
 
 def model_of(job: Job) -> tuple[MatchModel, PairOdds]:
@@ -237,4 +333,5 @@ STAGES: dict[str, Callable[[OpenJob, int, int], Chunk]] = {
     "pairs": _pairs,
     "patterns": _patterns,
     "model": _model,
+    "links": _links,
 }

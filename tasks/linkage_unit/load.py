@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Any
 
 from linkage_core.audit.audit_events import (
@@ -19,16 +20,18 @@ from linkage_core.audit.audit_events import (
     NightPublished,
     RunFailed,
     canonical_event,
+    digest_of_summary,
 )
 from linkage_core.errors import NightlinkError
 from linkage_core.linkage_unit.entity_clusters import digest_of_entity_rows
 from linkage_core.linkage_unit.link_table import digest_of_link_rows, links_as_rows, merge_link_rows
 from linkage_core.protocol.linkage_protocol import protocol_fingerprint
 from sql.engine import Engine, make_engine
+from sql.warehouse.erasure import anyone_suppressed, suppressed_records
 from sql.warehouse.ledger import LedgerRun, RunDescription, begin_run, fail_run, project_lock
 from sql.warehouse.links import Delivery, EntityRow, LinkChanges, LinkRow, publish_links
 from tasks.linkage_unit.linked_custodians import JoinedEntities, LinkedCustodians
-from tasks.linkage_unit.receive import ReceivedDelivery
+from tasks.linkage_unit.receive import ErasedOf, ReceivedDelivery
 from tasks.linkage_unit.settings import LinkageUnit
 from tasks.linkage_unit.work_folder import remove_work
 from tasks.protocol.code_version import code_version
@@ -42,6 +45,11 @@ class NightRun:
     engine: Engine
     ledger: LedgerRun
     published_before: bool
+
+    @property
+    def erased_of(self) -> ErasedOf | None:
+        """Tells which records were erased; None where nobody was, so that nobody need ask for every record."""
+        return partial(suppressed_records, self.engine) if anyone_suppressed(self.engine) else None
 
 
 @contextmanager
@@ -101,15 +109,16 @@ def load_links(
 ) -> None:
     """Links, deliveries, summary and audit event in one transaction; E-RUN-FENCED when a newer run was faster."""
     digest = digest_of_link_rows(_link_rows(linked))
+    counts = {**summary, "link_table_digest": digest}
     publication = publish_links(
         run.engine,
         run.ledger,
         lambda: _link_rows(linked),
         deliveries=[_ledger_delivery(delivery) for delivery in deliveries],
-        counts={**summary, "link_table_digest": digest},
+        counts=counts,
         make_event=lambda changes, members: canonical_event(
             _published_event(
-                run.ledger, deliveries, _entities_of_event(entities, members), summary, changes, digest
+                run.ledger, deliveries, _entities_of_event(entities, members), counts, changes, digest
             )
         ),
         entities=None if entities is None else lambda: entities.rows,
@@ -178,6 +187,7 @@ def _published_event(
             possible_match=summary["links"]["possible_match"],
         ),
         link_table_digest=digest,
+        summary_digest=digest_of_summary(summary),
         resolution=summary.get("resolution"),
         known_links=None if known is None else KnownLinksUsed(**known),
         approval=None if approval is None else Approval(**approval),

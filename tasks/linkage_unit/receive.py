@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import combinations
@@ -11,6 +12,7 @@ import pandas as pd
 
 from linkage_core.audit.signatures import public_key_from_hex
 from linkage_core.errors import NightlinkError
+from linkage_core.linkage_unit.forgotten_records import blank_records, pseudonym_texts
 from linkage_core.protocol.delivery_manifest import (
     DeliveryManifest,
     check_manifest,
@@ -44,6 +46,10 @@ from tasks.protocol.stages import announce, stage
 _POLL_S = 2.0
 
 
+ErasedOf = Callable[[str, Sequence[str]], set[str]]
+"""From a custodian and record pseudonyms (UUID text) to those that were erased."""
+
+
 @dataclass(frozen=True)
 class ReceivedDelivery:
     """One custodian's verified delivery."""
@@ -55,8 +61,10 @@ class ReceivedDelivery:
 
 
 @stage("receive deliveries")
-def receive_deliveries(night: date, unit: LinkageUnit) -> tuple[ReceivedDelivery, ...]:
-    """The newest delivery of each custodian, in the protocol's order.
+def receive_deliveries(
+    night: date, unit: LinkageUnit, erased_of: ErasedOf | None = None
+) -> tuple[ReceivedDelivery, ...]:
+    """The newest delivery of each custodian, in the protocol's order; nothing of records that ``erased_of`` names.
 
     Raises
     ------
@@ -71,14 +79,16 @@ def receive_deliveries(night: date, unit: LinkageUnit) -> tuple[ReceivedDelivery
         check_same_key(manifests[0][0], manifest)
     remove_work(unit.settings.state_folder, keep=_names_of_this_night(manifests, unit))
     return tuple(
-        _receive(folder, *manifest, unit) for folder, manifest in zip(folders, manifests, strict=True)
+        _receive(folder, *manifest, unit, erased_of)
+        for folder, manifest in zip(folders, manifests, strict=True)
     )
 
 
 def _names_of_this_night(manifests: list[tuple[DeliveryManifest, str]], unit: LinkageUnit) -> tuple[str, ...]:
     """Of the folders with working files, those from which a run that was interrupted resumes."""
     state, records = unit.settings.state_folder, unit.settings.chunk_records
-    jobs = [job_of(state, unit.protocol, records, two) for two in combinations(manifests, 2)]
+    known = unit.known_links_sha256
+    jobs = [job_of(state, unit.protocol, records, two, known) for two in combinations(manifests, 2)]
     columns = [columns_folder(state, sha256).name for _, sha256 in manifests]
     return (*(job.folder.name for job in jobs), *columns)
 
@@ -131,9 +141,13 @@ def _check_place(manifest: DeliveryManifest, folder: DeliveryFolder, unit: Linka
 
 
 def _receive(
-    folder: DeliveryFolder, manifest: DeliveryManifest, digest: str, unit: LinkageUnit
+    folder: DeliveryFolder,
+    manifest: DeliveryManifest,
+    digest: str,
+    unit: LinkageUnit,
+    erased_of: ErasedOf | None,
 ) -> ReceivedDelivery:
-    records, described = _read_parts(folder, manifest, digest, unit)
+    records, described = _read_parts(folder, manifest, digest, unit, erased_of)
     counts = judge_delivery(described, unit.protocol)
     refuse_broken(counts)
     announce(f"records received from {manifest.custodian}: {len(records)}")
@@ -141,7 +155,11 @@ def _receive(
 
 
 def _read_parts(
-    folder: DeliveryFolder, manifest: DeliveryManifest, digest: str, unit: LinkageUnit
+    folder: DeliveryFolder,
+    manifest: DeliveryManifest,
+    digest: str,
+    unit: LinkageUnit,
+    erased_of: ErasedOf | None,
 ) -> tuple[EncodedRecords, pd.DataFrame]:
     """All records as columns on disk, and what their expectations are judged by; one part in memory at a time."""
     header, secret = seal_header(manifest), _secret_of(manifest, unit)
@@ -153,6 +171,14 @@ def _read_parts(
         check_part(entry, sealed)
         # In the exchange a delivery stays sealed: it is opened into the linkage unit's own folder alone.
         records = read_part(open_part(sealed, entry.name, header, secret), unit.protocol, entry.rows)
-        columns.append(records)
+        columns.append(_without_erased(records, manifest.custodian, erased_of))
         described.append(describe_records(records, unit.protocol))
     return columns.finish(), pd.concat(described, ignore_index=True)
+
+
+def _without_erased(records: EncodedRecords, custodian: str, erased_of: ErasedOf | None) -> EncodedRecords:
+    if erased_of is None:
+        return records
+    texts = pseudonym_texts(records.record_pseudonyms)
+    erased = erased_of(custodian, texts)
+    return blank_records(records, texts, erased) if erased else records

@@ -141,5 +141,5 @@ def _bands(summary: Mapping[str, Any]) -> str:
 def _passes(summary: Mapping[str, Any]) -> str:
     names = [f"Without value: {name}" for name in figures.pass_columns(summary)]
     rows = [[name, *counts] for name, counts in figures.pass_rows(summary)]
-    headings = ["Blocking pass", "Pairs", "Largest block", "Blocks", "Blocks dropped", *names]
-    return "## Blocking passes\n\n" + _table(headings, rows) if rows else ""
+    headings = ["Proposed by", "Pairs", "Largest block", "Blocks", "Blocks dropped", *names]
+    return f"## {figures.proposers_heading(summary)}\n\n" + _table(headings, rows) if rows else ""

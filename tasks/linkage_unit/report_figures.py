@@ -164,6 +164,12 @@ def _band_kind(label: str, match_threshold: float | None) -> str:
     return "possible" if match_threshold is not None and lower_edge < match_threshold else "match"
 
 
+def proposers_heading(summary: Mapping[str, Any]) -> str:
+    """What proposed the candidate pairs: blocking passes, or filters with the protocol's mode."""
+    mode = summary.get("candidates", {}).get("mode")
+    return "Blocking passes" if mode is None else f"Filters ({safe_text(mode)})"
+
+
 def pass_columns(summary: Mapping[str, Any]) -> list[str]:
     """Names for ``null_a`` and ``null_b``: ``candidates.custodians`` if given, else both in order of name."""
     names = summary.get("candidates", {}).get("custodians") or sorted(summary.get("custodians", {}))

@@ -70,6 +70,7 @@ def _page_parts(summary: Mapping[str, Any]) -> dict[str, Any]:
         "rejections": figures.rejection_rows(summary),
         "bands": figures.bands(summary),
         "pass_columns": figures.pass_columns(summary),
+        "proposers": figures.proposers_heading(summary),
         "passes": figures.pass_rows(summary),
         "checks": checks,
         "estimates": quality.estimate_rows(summary),

@@ -37,6 +37,15 @@ from tasks.protocol.zones import (
 MOST_KNOWN_LINKS_BYTES = 1 << 28
 
 
+class Retention(Settings):
+    """How long things are kept, in days; left out, for ever."""
+
+    link_history_days: Annotated[int, Field(ge=1)] | None = None
+    """Versions of links and entity members after their end."""
+    report_days: Annotated[int, Field(ge=1)] | None = None
+    """Reports after their night."""
+
+
 class LinkageUnitSettings(Settings):
     """The linkage unit's settings file (``deployments/settings/linkage_unit.toml``)."""
 
@@ -72,6 +81,8 @@ class LinkageUnitSettings(Settings):
     chunk_deadline_s: Annotated[float, Field(gt=0, le=86_400)] = 1800.0
     chunk_memory_mib: Annotated[int, Field(ge=64)] = 4096
     """What the process that computes may have of its own; mapped files do not count."""
+    retention: Retention = Retention()
+    """What `nightlink retention apply` goes by."""
     dask_scheduler: Annotated[str, StringConstraints(pattern=r"^(tcp|tls)://[^\s]+$")] | None = None
     """Compute on this Dask cluster, whose workers see state_folder under the same path (nightlink[dask])."""
 
@@ -88,6 +99,11 @@ class LinkageUnit:
     known_links: KnownLinks | None = None
     reviewed: ReviewCounts | None = None
     """What reviewers have decided so far, once the night has asked the warehouse."""
+
+    @property
+    def known_links_sha256(self) -> str | None:
+        """Digest of the file of known links, where there is one."""
+        return None if self.known_links is None else self.known_links.sha256
 
     def __repr__(self) -> str:
         return "LinkageUnit()"

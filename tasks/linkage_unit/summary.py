@@ -62,7 +62,7 @@ def summarise_night(
 
 def _describe_two(two: LinkedCustodians, unit: LinkageUnit) -> dict[str, Any]:
     return {
-        "candidates": {**_describe_candidates(two.pairs), "custodians": list(two.custodians)},
+        "candidates": {**_describe_candidates(two.pairs, unit), "custodians": list(two.custodians)},
         "scores": _describe_scores(two.links, unit),
         "model": _describe_model(two.scored.model),
         "links": _describe_links(two.links.table),
@@ -137,8 +137,10 @@ def _describe_delivery(delivery: ReceivedDelivery, unit: LinkageUnit) -> dict[st
     }
 
 
-def _describe_candidates(pairs: CandidatePairs) -> dict[str, Any]:
+def _describe_candidates(pairs: CandidatePairs, unit: LinkageUnit) -> dict[str, Any]:
+    mode = unit.protocol.blocking.candidates
     return {
+        **({} if mode == "blocked" else {"mode": mode}),
         "pairs": len(pairs.index_a),
         "all_pairs": pairs.all_pairs,
         "reduction_ratio": pairs.reduction_ratio,

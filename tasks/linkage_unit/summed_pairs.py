@@ -34,6 +34,7 @@ def sum_pairs(by_two: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _sum_candidates(candidates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     pairs, all_pairs = (sum(two[name] for two in candidates) for name in ("pairs", "all_pairs"))
     return {
+        **{name: candidates[0][name] for name in ("mode",) if name in candidates[0]},
         "pairs": pairs,
         "all_pairs": all_pairs,
         "reduction_ratio": 1.0 - pairs / all_pairs if all_pairs else 0.0,

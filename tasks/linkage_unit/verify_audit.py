@@ -1,24 +1,35 @@
-"""Verify: the audit log's chain, and the links that it describes. Zone: linkage_unit."""
+"""Verify: the audit log's Merkle tree, and the nights that its entries describe. Zone: linkage_unit."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from linkage_core.audit.audit_events import NightPublished, parse_event
-from linkage_core.audit.hash_chain import check_chain
+from linkage_core.audit.audit_events import (
+    AuditEvent,
+    NightPublished,
+    RecordErased,
+    RetentionApplied,
+    digest_of_summary,
+    parse_entry,
+)
+from linkage_core.audit.log_check import Finding, LogEntry, Witnessed, check_log
+from linkage_core.audit.merkle_tree import leaf_hash
 from linkage_core.errors import NightlinkError
 from linkage_core.linkage_unit.entity_clusters import digest_of_entity_rows
 from linkage_core.linkage_unit.link_table import LinkRow, digest_of_link_rows
 from sql.engine import make_engine
 from sql.warehouse.audit_log import (
-    ChainEntry,
     RecordedPublication,
+    count_buried,
+    read_buried_of_run,
     read_deliveries_of_run,
     read_entities_of_run,
-    read_events,
+    read_entries,
     read_links_of_run,
+    read_nodes,
     read_publications,
 )
 from sql.warehouse.transactions import Connection, warehouse_snapshot
@@ -26,68 +37,110 @@ from tasks.protocol.settings_files import read_secret
 
 DEADLINE_S = 3600.0
 NO_ENTITIES = digest_of_entity_rows([])
+MOST_FINDINGS_TOLD = 20
 
 
 @dataclass(frozen=True)
 class VerifiedAudit:
-    """What was verified: events, the chain's newest hash, and links by night."""
+    """What was verified: entries, the tree's root over them, and links by night."""
 
-    events: int
-    head: str
+    entries: int
+    root: str
     nights: dict[str, int]
 
 
-def verify_audit(url_file: Path) -> VerifiedAudit:
-    """Check chain, publications, deliveries and link tables in one snapshot.
+@dataclass(frozen=True)
+class PublishedNight:
+    """A night as the log tells it: the entry's number and leaf hash, and the event."""
+
+    sequence: int
+    leaf: bytes
+    event: NightPublished
+
+
+def verify_audit(url_file: Path, witnessed: Witnessed | None = None) -> VerifiedAudit:
+    """Check tree, publications, deliveries and tables of all nights in one snapshot.
 
     Raises
     ------
     NightlinkError
-        E-AUDIT-BROKEN naming the first event or night that does not hold.
+        E-AUDIT-BROKEN naming every entry and night that does not hold.
     """
     engine = make_engine(read_secret(url_file), deadline_s=DEADLINE_S, application_name="nightlink audit")
+    findings: list[Finding] = []
     with warehouse_snapshot(engine, doing="verifying the audit log") as connection:
-        events: list[ChainEntry] = []
-        head = check_chain(_kept(read_events(connection), events))
-        published = {e.run_id: (sequence, digest, e) for sequence, digest, e in _publications(events)}
-        recorded = read_publications(connection)
-        _check_runs({run: (s, d) for run, (s, d, _) in published.items()}, recorded)
-        nights = {run: _check_night(connection, event) for run, (_, _, event) in published.items()}
-    return VerifiedAudit(head.sequence, head.hash.hex(), nights)
+        entries = list(read_entries(connection))
+        checked = check_log(entries, read_nodes(connection), witnessed)
+        findings += checked.findings
+        told = list(_told(entries, findings))
+        nights = {e.run_id: PublishedNight(*at, e) for *at, e in told if isinstance(e, NightPublished)}
+        recorded = {run.run_id: run for run in read_publications(connection)}
+        for run_id in sorted(set(nights) | set(recorded)):
+            findings += _compare_with_ledger(run_id, nights.get(run_id), recorded.get(run_id))
+        links = {run_id: _check_night(connection, night.event, findings) for run_id, night in nights.items()}
+        findings += _compare_buried((event for _, _, event in told), count_buried(connection))
+    if findings:
+        raise _broken(findings)
+    return VerifiedAudit(checked.head.size, checked.head.root.hex(), links)
 
 
-def _kept(entries: Iterable[ChainEntry], kept: list[ChainEntry]) -> Iterator[ChainEntry]:
-    for entry in entries:
-        kept.append(entry)
-        yield entry
+def _told(entries: list[LogEntry], findings: list[Finding]) -> Iterator[tuple[int, bytes, AuditEvent]]:
+    """Events with their entry's number and leaf hash."""
+    for sequence, text in entries:
+        try:
+            event = parse_entry(text).event
+        except NightlinkError as error:
+            findings.append(Finding(f"entry {sequence}", error.found))
+            continue
+        yield sequence, leaf_hash(text.encode()), event
 
 
-def _publications(events: list[ChainEntry]) -> Iterator[tuple[int, bytes, NightPublished]]:
-    for sequence, _, text, event_hash in events:
-        event = parse_event(text)
-        if isinstance(event, NightPublished):
-            yield sequence, event_hash, event
+def _compare_with_ledger(
+    run_id: str, told: PublishedNight | None, run: RecordedPublication | None
+) -> Iterator[Finding]:
+    night = f"night {run_id}"
+    if run is None:
+        yield Finding(night, "is published in the log, and not in the ledger")
+    elif told is None:
+        yield Finding(night, "is published in the ledger, and has no entry in the log")
+    else:
+        if (run.audit_sequence, run.audit_event_hash) != (told.sequence, told.leaf):
+            yield Finding(night, f"points to another entry than its own, which is entry {told.sequence}")
+        event = told.event
+        if run.told != tuple(getattr(event, name) for name in run.TOLD) or (
+            digest_of_summary(run.counts) != event.summary_digest
+        ):
+            yield Finding(night, f"stands otherwise in the ledger than in entry {told.sequence}")
 
 
-def _check_runs(published: dict[str, tuple[int, bytes]], recorded: list[RecordedPublication]) -> None:
-    in_ledger = {run.run_id: (run.audit_sequence, run.audit_event_hash) for run in recorded}
-    for run_id in sorted(set(published) | set(in_ledger)):
-        if published.get(run_id) != in_ledger.get(run_id):
-            raise _broken(f"the night {run_id} told differently by the ledger and the audit log")
+def _compare_buried(events: Iterable[AuditEvent], found: dict[tuple[str, str], int]) -> Iterator[Finding]:
+    """A row that was taken out in silence could look like an erased one: events say how many there are."""
+    told: Counter[tuple[str, str]] = Counter()
+    for event in events:
+        if isinstance(event, RecordErased | RetentionApplied):
+            told[event.project, "link"] += event.links
+            told[event.project, "member"] += event.members
+    for project, kind in sorted(set(+told) | set(found)):
+        if told[project, kind] != found.get((project, kind), 0):
+            yield Finding(f"project {project}", f"another number of buried {kind}s than was entered")
 
 
-def _check_night(connection: Connection, event: NightPublished) -> int:
+def _check_night(connection: Connection, event: NightPublished, findings: list[Finding]) -> int:
+    night = f"night {event.run_id}"
     deliveries = {d.custodian: d.manifest_sha256 for d in read_deliveries_of_run(connection, event.run_id)}
     if deliveries != dict(event.deliveries):
-        raise _broken(f"other deliveries of the night {event.run_id} than were published")
+        findings.append(Finding(night, "other deliveries than its entry names"))
     rows: list[int] = [0]
-    digest = digest_of_link_rows(_counted(read_links_of_run(connection, event.run_id), rows))
+    links = _counted(read_links_of_run(connection, event.run_id), rows)
+    digest = digest_of_link_rows(links, read_buried_of_run(connection, event.run_id, "link"))
     if digest != event.link_table_digest:
-        raise _broken(f"links of the night {event.run_id} with another digest than was published")
-    members = digest_of_entity_rows(read_entities_of_run(connection, event.run_id))
+        findings.append(Finding(night, "links with another digest than was published"))
+    members = digest_of_entity_rows(
+        read_entities_of_run(connection, event.run_id), read_buried_of_run(connection, event.run_id, "member")
+    )
     published = NO_ENTITIES if event.entities is None else event.entities.entity_table_digest
     if members != published:
-        raise _broken(f"entities of the night {event.run_id} with another digest than was published")
+        findings.append(Finding(night, "entities with another digest than was published"))
     return rows[0]
 
 
@@ -97,10 +150,13 @@ def _counted(links: Iterable[LinkRow], total: list[int]) -> Iterator[LinkRow]:
         yield link
 
 
-def _broken(found: str) -> NightlinkError:
+def _broken(findings: list[Finding]) -> NightlinkError:
+    told = [str(finding) for finding in findings[:MOST_FINDINGS_TOLD]]
+    if len(findings) > MOST_FINDINGS_TOLD:
+        told.append(f"and {len(findings) - MOST_FINDINGS_TOLD} findings more")
     return NightlinkError(
         "E-AUDIT-BROKEN",
-        found=found,
-        expected="what the audit log says was published",
-        remedy="Somebody altered the warehouse by another way than Nightlink's; keep it as evidence.",
+        found="; ".join(told),
+        expected="what the audit log and its witnesses say was published",
+        remedy="Somebody altered the warehouse by another way than Nightlink's; stop publishing, keep it as evidence.",
     )

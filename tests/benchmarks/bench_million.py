@@ -95,7 +95,7 @@ def deliver(options: argparse.Namespace) -> None:
         spool = small_world.fill_spool(work, small_world.raw_table(people), BATCH_ROWS)
         validated = small_world.validate_identifiers(spool, NIGHT, site, work)
         normalised = small_world.normalise_identifiers(validated, NIGHT, site, work)
-        small_world.deliver_encodings(small_world.encode_identifiers(normalised, site), NIGHT, site)
+        small_world.deliver_encodings(small_world.encode_identifiers(normalised, site, work), NIGHT, site)
 
 
 def link(options: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ PACKAGES = ("deployments", "flows", "tasks", "sql", "linkage_core")
 PLANTED = [
     ("linkage_core/protocol/wire_format.py", "import flows.command_line", "Imports point downwards"),
     ("linkage_core/helpers.py", "X = 1", "Inside the core"),
-    ("linkage_core/audit/hash_chain.py", "import linkage_core.custodian.normalise", "Inside the core"),
+    ("linkage_core/audit/merkle_tree.py", "import linkage_core.custodian.normalise", "Inside the core"),
     ("linkage_core/custodian/normalise.py", "import os", "The core is pure"),
     ("linkage_core/linkage_unit/dice_kernels.py", "def f():\n    import prefect", "The core is pure"),
     ("tasks/linkage_unit/block.py", "import tasks.custodian.encode", "cannot reach a custodian's"),

@@ -27,8 +27,8 @@ RULES = {
                AND r.key_epoch <> '')""",
     "I5: every publication has one entry of its own in the audit log": """
         SELECT r.run_id FROM linkage.link_run AS r WHERE r.status = 'published' AND 1 <> (
-            SELECT count(*) FROM audit.event AS e WHERE e.event::jsonb ->> 'kind' = 'night_published'
-               AND e.event::jsonb ->> 'run_id' = r.run_id)""",
+            SELECT count(*) FROM audit.event AS e WHERE e.entry::jsonb -> 'event' ->> 'kind' = 'night_published'
+               AND e.entry::jsonb -> 'event' ->> 'run_id' = r.run_id)""",
     "I7: a record has one open link": """
         SELECT record FROM (SELECT record_a AS record FROM linkage.link WHERE valid_to = 'infinity'
             UNION ALL SELECT record_b FROM linkage.link WHERE valid_to = 'infinity') AS open

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
-from linkage_core.audit.audit_events import LinkCounts, NightPublished, RunFailed, canonical_event
-from linkage_core.audit.hash_chain import GENESIS, chain_hash
+from linkage_core.audit.audit_events import (
+    AuditEntry,
+    LinkCounts,
+    NightPublished,
+    RunFailed,
+    canonical_entry,
+)
+from linkage_core.audit.merkle_tree import grow_tree, leaf_hash
 from linkage_core.audit.signatures import public_key_hex, sign
 from linkage_core.protocol.delivery_manifest import manifest_digest, seal_manifest
 from linkage_core.protocol.linkage_protocol import canonical_protocol, protocol_fingerprint
@@ -22,8 +28,8 @@ VECTORS_FILE = Path(__file__).with_name("protocol_and_audit_vectors.json")
 PART_ROWS = 6
 
 
-def events() -> list[str]:
-    """Two audit events, as canonical text."""
+def entries() -> list[str]:
+    """Two audit entries, as a warehouse would write them."""
     published = NightPublished(
         run_id="night-2026-03-01",
         project="tiny",
@@ -41,15 +47,17 @@ def events() -> list[str]:
         code_version="0.1.0",
         links=LinkCounts(opened=3, closed=0, kept=0, match=2, possible_match=1),
         link_table_digest="d" * 64,
+        summary_digest="e" * 64,
     )
     failed = RunFailed(run_id="night-2026-03-02", project="tiny", code="E-KEY-MISMATCH")
-    return [canonical_event(published), canonical_event(failed)]
+    at = datetime(2026, 3, 2, 3, 4, 5, 678_901, tzinfo=UTC)
+    return [canonical_entry(AuditEntry(at, "linkage_loader", event)) for event in (published, failed)]
 
 
-def chain_hashes() -> list[str]:
-    """The hashes that the two events have as the first entries of a log."""
-    first = chain_hash(GENESIS, events()[0].encode())
-    return [first.hex(), chain_hash(first, events()[1].encode()).hex()]
+def tree_roots() -> list[str]:
+    """The Merkle roots of a log of one entry, and of both."""
+    leaves = [leaf_hash(entry.encode()) for entry in entries()]
+    return [grow_tree(leaves[:size])[0].root.hex() for size in (1, 2)]
 
 
 def computed_vectors() -> dict[str, object]:
@@ -63,8 +71,8 @@ def computed_vectors() -> dict[str, object]:
         "sealed_manifest": sealed.decode(),
         "manifest_digest": manifest_digest(sealed),
         "signature_in_context": sign(SIGNING_KEY, b"nightlink-test", b"message").hex(),
-        "events": events(),
-        "chain_hashes": chain_hashes(),
+        "entries": entries(),
+        "tree_roots": tree_roots(),
         "records": {
             "record_pseudonyms": [value.tobytes().hex() for value in records.record_pseudonyms],
             "tokens": records.evidence.tokens.tolist(),

@@ -41,8 +41,8 @@ def slow_known(tokens_a, tokens_b, near_groups, equal_groups, spec, implied):
     return known
 
 
-def slow_level(field, known, spec, present, core):
-    """The level's name, or None for null; swapped names are left out."""
+def slow_level(field, known, spec, present, core, tokens_a, tokens_b):
+    """The level's name, or None for null; swapped names, and a middle name beside another given one, are left out."""
     if not present:
         return None
     names = spec.level_names(field)
@@ -50,13 +50,15 @@ def slow_level(field, known, spec, present, core):
         (name for name, codes in spec.level_codes(field) if any((field, code) in known for code in codes)),
         "different",
     )
-    if field in core or level in (names[0], "number_and_start"):
+    if field in core or level in (names[0], "number_and_start", "initial"):
         return level
+    standing = {"middle_name": {"prefix1"}, "street": {"house_number", "street_start"}}
+    telling = [{"exact"}, standing.get(field)]
     tested = any(
-        all((other.field, other.code) in known for other in token.parts if other.field != field)
-        for token in spec.tokens
-        for part in token.parts
-        if part.field == field and part.code == "exact"
+        {part.code for part in token.parts if part.field == field} in telling
+        and a != 0 != b
+        and all((other.field, other.code) in known for other in token.parts if other.field != field)
+        for token, a, b in zip(spec.tokens, tokens_a, tokens_b, strict=True)
     )
     return level if tested else None
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 CONFIDENCE = 0.95
 _TAIL = (1.0 - CONFIDENCE) / 2
+SCALE_ERROR = 0.25
+"""On samples of the open sets, and without it, wrong links were up to 1.6 times what their rivals told."""
+DRAWS = 4000
 _NORMAL_QUANTILE = 1.959963984540054
 
 
@@ -35,14 +39,6 @@ def estimate_within(value: float, low: float, high: float, basis: int) -> Estima
     return Estimate(value, min(low, value), max(high, value), basis)
 
 
-def poisson_interval(count: int) -> tuple[float, float]:
-    """Garwood's exact 95% interval of a Poisson mean, given one count (Garwood 1936, doi:10.1093/biomet/28.3-4.437)."""
-    from scipy.special import gammaincinv
-
-    low = float(gammaincinv(count, _TAIL)) if count else 0.0
-    return low, float(gammaincinv(count + 1, 1.0 - _TAIL))
-
-
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     """Wilson's 95% interval of a share (Wilson 1927, doi:10.1080/01621459.1927.10502953); (0, 1) without trials."""
     if not trials:
@@ -53,14 +49,18 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     return max(float(middle - half), 0.0), min(float(middle + half), 1.0)
 
 
-def predicted_interval(count: int, scale: float) -> tuple[int, int]:
+def predicted_interval(count: int, scale: float, seed: int = 0) -> tuple[float, float]:
     """95% interval of a Poisson count whose mean is ``scale`` times that of another one, of which ``count`` was seen.
 
-    Jeffreys' prior makes the prediction negative binomial; for scale 0 it is (0, 0).
+    Jeffreys' prior on the mean; the scale itself is off by a factor with a log standard deviation of
+    :data:`SCALE_ERROR`. A seed gives the same bytes.
     """
-    from scipy.special import betainc
+    generator = np.random.default_rng(seed)
+    mean = scale * generator.gamma(count + 0.5, size=DRAWS) * scale_errors(generator, DRAWS)
+    low, high = np.quantile(generator.poisson(mean), [_TAIL, 1.0 - _TAIL])
+    return float(low), float(high)
 
-    most = int(scale * (count + 10.0 * np.sqrt(count + 1.0) + 20.0)) + 50
-    below = betainc(count + 0.5, np.arange(most) + 1.0, 1.0 / (1.0 + scale))
-    low, high = np.searchsorted(below, (_TAIL, 1.0 - _TAIL))
-    return int(low), int(high)
+
+def scale_errors(generator: np.random.Generator, count: int) -> npt.NDArray[np.float64]:
+    """Factors by which wrong links per rival may differ from what is assumed: float64, shape (count,)."""
+    return generator.lognormal(0.0, SCALE_ERROR, count)

@@ -96,8 +96,8 @@ def judge_without_sex(
     hundred, and these lack more. Memory: some 50 MB beside 20 bytes a pair.
     """
     bearing = np.array([any(part.field == SEX for part in token.parts) for token in spec.tokens])
-    others = np.uint32(sum(1 << p for p in range(spec.passes) if not bearing[p]))
-    kept = np.flatnonzero((judged.odds.odds >= LEAST_SELECTED) & (judged.passes & others > 0))
+    with_sex = np.uint32(sum(1 << p for p in range(spec.passes) if bearing[p]))
+    kept = np.flatnonzero((judged.odds.odds >= LEAST_SELECTED) & (judged.passes & ~with_sex > 0))
     index_a, index_b = judged.index_a[kept], judged.index_b[kept]
     fill, found = mean_fill(*aggregates), []
     for start in range(0, len(kept), PAIRS_AT_A_TIME):

@@ -3,8 +3,8 @@
 The mean calibrated probability of the matches is their expected precision (Fellegi and Sunter by EM, then
 :mod:`~linkage_core.linkage_unit.link_probabilities`). Its interval comes from drawing whole connected components of
 candidates anew (Poisson bootstrap; of blocks: Kuensch 1989, doi:10.1214/aos/1176347265), since pairs of one household
-stand and fall together; each draw also brings its own number of the rivals that the calibration rests on, and its own
-luck: wrong matches are counted, not only expected.
+stand and fall together; each draw also brings its own number of the rivals that the calibration rests on, its own
+error of what a rival stands for, and its own luck: wrong matches are counted, not only expected.
 
 Raw posteriors, before calibration, hold too little: on a set with noisy values their interval covered the true
 precision in no seed of twelve. Trust it as far as the calibration: where there are no rivals (fewer than
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from linkage_core.linkage_unit.link_probabilities import ENOUGH_RIVALS
 from linkage_core.linkage_unit.link_selection import OPTIMAL_FROM
-from linkage_core.linkage_unit.quality.estimate import CONFIDENCE, Estimate, estimate_within
+from linkage_core.linkage_unit.quality.estimate import CONFIDENCE, Estimate, estimate_within, scale_errors
 from linkage_core.linkage_unit.quality.judged_links import JudgedLinks
 
 REPLICATES = 1000
@@ -49,12 +49,12 @@ def _bootstrap_wrong(judged: JudgedLinks, generator: np.random.Generator) -> npt
     expected = np.bincount(component[judged.index_a[judged.matches]], judged.error_rates, blocks)
     duplicates = np.bincount(component[judged.index_a[judged.rivals.pairs]], minlength=blocks)
     counted = len(judged.rivals.pairs) >= ENOUGH_RIVALS / 2
-    wrong = np.empty(REPLICATES)
+    wrong, scales = np.empty(REPLICATES), scale_errors(generator, REPLICATES)
     for k in range(REPLICATES):
         weight = generator.poisson(1.0, blocks)
         # the calibration counts rivals and one more (knockoffs' plus one)
         moved = (float(weight @ duplicates) + 1.0) / (len(judged.rivals.pairs) + 1.0) if counted else 1.0
-        wrong[k] = generator.poisson(moved * float(weight @ expected))
+        wrong[k] = generator.poisson(scales[k] * moved * float(weight @ expected))
     return wrong
 
 

@@ -37,6 +37,13 @@ BEGIN
     PERFORM audit.check_event(p_event, jsonb_build_object('kind', 'content_loaded', 'run_id', p_run_id,
         'custodian', v_custodian, 'as_of', p_as_of, 'manifest_sha256', p_digest));
     SELECT a.sequence INTO audit_sequence FROM audit.append_event(p_event) AS a;
+    -- Who was erased does not come back with the next full delivery.
+    DELETE FROM content.admission_staging AS s WHERE s.loader = session_user AND s.record_pseudonym IN
+        (SELECT linkage.suppressed_records(v_custodian, ARRAY(SELECT DISTINCT t.record_pseudonym
+            FROM content.admission_staging AS t WHERE t.loader = session_user)));
+    DELETE FROM content.dispensing_staging AS s WHERE s.loader = session_user AND s.record_pseudonym IN
+        (SELECT linkage.suppressed_records(v_custodian, ARRAY(SELECT DISTINCT t.record_pseudonym
+            FROM content.dispensing_staging AS t WHERE t.loader = session_user)));
     INSERT INTO content.content_delivery (custodian, run_id, as_of, digest, row_count, audit_sequence)
     VALUES (v_custodian, p_run_id, p_as_of, p_digest, p_row_count, audit_sequence) RETURNING delivery_id INTO v_delivery_id;
     PERFORM content.move_staging(v_delivery_id);

@@ -1,7 +1,7 @@
 -- Quality, held nights and clerical review. Functions for reviewers ask session_user who is there: nobody can name
 -- another. They read tables of this schema only, since row-level security shows a reviewer none of the links.
 --
--- Errors of ours: NL011 approval, an approval that two persons did not give; NL012 not a reviewer's to decide.
+-- Errors of ours: NL012 approval, an approval that two persons did not give; NL013 not a reviewer's to decide.
 
 CREATE OR REPLACE FUNCTION linkage.record_quality(p_run_id text, p_counts jsonb) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
@@ -43,7 +43,7 @@ BEGIN
         SELECT FROM jsonb_array_elements_text(v_approval -> 'persons') AS person WHERE NOT EXISTS (
             SELECT FROM review.approval AS a WHERE a.run_id = p_run_id AND a.person = person::name
                AND a.findings_sha256 = v_approval ->> 'findings_sha256'))) THEN
-        RAISE EXCEPTION 'no approval of two persons' USING ERRCODE = 'NL011';
+        RAISE EXCEPTION 'no approval of two persons' USING ERRCODE = 'NL012';
     END IF;
 END
 $$;
@@ -72,12 +72,12 @@ BEGIN
     SELECT * INTO v_held FROM review.held_night AS h
      WHERE h.run_id = p_run_id AND h.findings_sha256 = p_findings_sha256 FOR UPDATE;
     IF NOT FOUND OR NOT review.is_reviewer() THEN
-        RAISE EXCEPTION 'nothing to approve' USING ERRCODE = 'NL012';
+        RAISE EXCEPTION 'nothing to approve' USING ERRCODE = 'NL013';
     END IF;
     SELECT coalesce(array_agg(a.person::text ORDER BY a.audit_sequence), '{}') INTO v_persons FROM review.approval AS a
      WHERE a.run_id = p_run_id AND a.findings_sha256 = p_findings_sha256;
     IF session_user::text = ANY (v_persons) THEN
-        RAISE EXCEPTION 'approved already by this person' USING ERRCODE = 'NL012';
+        RAISE EXCEPTION 'approved already by this person' USING ERRCODE = 'NL013';
     END IF;
     PERFORM audit.check_event(p_event, jsonb_build_object('kind', 'night_approved', 'run_id', p_run_id,
         'project', v_held.project, 'findings_sha256', p_findings_sha256, 'reason', p_reason));
@@ -134,7 +134,7 @@ DECLARE
 BEGIN
     SELECT * INTO v_pair FROM review.pair AS p WHERE p.pair_id = p_pair_id;
     IF NOT FOUND OR NOT review.is_reviewer() THEN
-        RAISE EXCEPTION 'no such pair' USING ERRCODE = 'NL012';
+        RAISE EXCEPTION 'no such pair' USING ERRCODE = 'NL013';
     END IF;
     PERFORM audit.check_event(p_event, jsonb_build_object('kind', 'pair_reviewed', 'project', v_pair.project,
         'pair_id', p_pair_id, 'person', session_user, 'verdict', p_verdict, 'reason', p_reason));

@@ -137,7 +137,7 @@ def test_a_custodian_cannot_enter_another_kind_of_event(warehouse: Warehouse) ->
 def test_every_load_has_its_event(warehouse: Warehouse) -> None:
     done = load(warehouse, "hospital", [admission()], "evented", day(60))
     events = warehouse.as_superuser(
-        f"SELECT event::jsonb ->> 'manifest_sha256' FROM audit.event WHERE sequence = {done.audit_sequence}"
+        f"SELECT entry::jsonb -> 'event' ->> 'manifest_sha256' FROM audit.event WHERE sequence = {done.audit_sequence}"
     )
     assert events == [(done.digest,)]
 

@@ -325,7 +325,7 @@ def test_a_backend_that_dies_leaves_nothing_and_the_retry_publishes_once(
     assert states == [before]  # the dead attempt left nothing
     assert publication.links == LinkChanges(opened=2000, closed=1, kept=0)
     assert digest_of(warehouse, run) == digest_of_link_rows(sorted(rows))
-    events = f"SELECT count(*) FROM audit.event WHERE event::jsonb ->> 'run_id' = '{run.run_id}'"
+    events = f"SELECT count(*) FROM audit.event WHERE entry::jsonb -> 'event' ->> 'run_id' = '{run.run_id}'"
     assert warehouse.as_superuser(events) == [(1,)]
 
 
@@ -338,7 +338,7 @@ def test_a_commit_whose_answer_is_lost_is_found_in_the_ledger(nights: Nights, wa
         publication = nights.publish(run, rows, engine=engine)
         assert proxy.broken == 1
     assert publication.links == LinkChanges(opened=2, closed=0, kept=0)
-    events = f"SELECT count(*) FROM audit.event WHERE event::jsonb ->> 'run_id' = '{run.run_id}'"
+    events = f"SELECT count(*) FROM audit.event WHERE entry::jsonb -> 'event' ->> 'run_id' = '{run.run_id}'"
     assert warehouse.as_superuser(events) == [(1,)]
 
 

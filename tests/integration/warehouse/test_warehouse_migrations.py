@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from linkage_core.audit.merkle_tree import grow_tree, leaf_hash
 from linkage_core.errors import NightlinkError
 from sql.engine import make_engine
 from sql.warehouse.login_roles import OWNER
@@ -193,3 +195,26 @@ def test_links_from_before_the_third_custodian_keep_theirs(fresh_database: Calla
         "SELECT l.custodian_a, l.custodian_b, l.one_a_record_of_a, r.custodians, r.resolution"
         " FROM linkage.link AS l JOIN linkage.link_run AS r ON r.run_id = l.opened_by_run"
     ) == [("hospital", "pharmacy", True, ["hospital", "pharmacy"], "one_to_one")]
+
+
+def test_a_chained_log_becomes_a_tree_that_keeps_its_events(fresh_database: Callable[..., str]) -> None:
+    url = fresh_database("migrations")
+    old = Warehouse({OWNER: url}, url)
+    apply_migrations(old.engine(OWNER), shipped_migrations()[:7], [])
+    old.as_superuser(
+        "INSERT INTO audit.event (sequence, previous_hash, event, event_hash) SELECT n, sha256(n::text::bytea),"
+        " '{\"n\":' || n || '}', sha256((n + 100)::text::bytea) FROM generate_series(1, 5) AS n;"
+        " INSERT INTO linkage.project (project) VALUES ('p'); INSERT INTO linkage.link_run (run_id, project, as_of,"
+        " custodian_a, custodian_b, custodians, fence, status, failure_code, finished_at, protocol_version,"
+        " protocol_fingerprint, key_epoch, code_version, audit_sequence, audit_event_hash) VALUES ('r', 'p',"
+        " '2026-01-01', 'hospital', 'pharmacy', '{hospital,pharmacy}', 1, 'failed', 'E-INPUT', now(), 1,"
+        f" '{'ab' * 32}', '2026', '0.1.0', 4, sha256('104'))"
+    )
+    apply_migrations(old.engine(OWNER), shipped_migrations(), [])
+    entries = [entry for (entry,) in old.as_superuser("SELECT entry FROM audit.event ORDER BY sequence")]
+    assert [json.loads(entry)["event"] for entry in entries] == [{"n": n} for n in range(1, 6)]
+    leaves = [leaf_hash(entry.encode()) for entry in entries]
+    stored = old.as_superuser("SELECT level, position, hash FROM audit.node")
+    assert {(level, position): bytes(found) for level, position, found in stored} == grow_tree(leaves)[1]
+    [(run_hash,)] = old.as_superuser("SELECT audit_event_hash FROM linkage.link_run")
+    assert bytes(run_hash) == leaves[3]

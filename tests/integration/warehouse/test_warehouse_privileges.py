@@ -41,10 +41,15 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     # the audit log
     "SELECT * FROM audit.event": ("auditor",),
     "SELECT audit.append_event('{}')": (),
-    f"INSERT INTO audit.event VALUES (1000, {EMPTY_HASH}, '{{}}', {EMPTY_HASH})": (),
-    "UPDATE audit.event SET event = '{}'": (),
+    "INSERT INTO audit.event VALUES (1000, '{}')": (),
+    "UPDATE audit.event SET entry = '{}'": (),
     "DELETE FROM audit.event": (),
     "TRUNCATE audit.event": (),
+    "SELECT * FROM audit.node": ("auditor",),
+    f"INSERT INTO audit.node VALUES (0, 1000, {EMPTY_HASH})": (),
+    f"UPDATE audit.node SET hash = {EMPTY_HASH}": (),
+    "DELETE FROM audit.node": (),
+    "TRUNCATE audit.node": (),
     "ALTER TABLE audit.event DISABLE TRIGGER ALL": (),
     # content
     "SELECT * FROM content.admission": (),

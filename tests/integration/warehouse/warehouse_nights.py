@@ -20,6 +20,7 @@ from linkage_core.audit.audit_events import (
     NightPublished,
     RunFailed,
     canonical_event,
+    digest_of_summary,
 )
 from linkage_core.linkage_unit.entity_clusters import digest_of_entity_rows
 from linkage_core.linkage_unit.link_table import digest_of_link_rows
@@ -143,7 +144,11 @@ class Nights:
         ]  # fmt: skip
 
     def event_maker(
-        self, run: LedgerRun, rows: Sequence[LinkRow], deliveries: Sequence[Delivery]
+        self,
+        run: LedgerRun,
+        rows: Sequence[LinkRow],
+        deliveries: Sequence[Delivery],
+        counts: Mapping[str, Any] | None = None,
     ) -> Callable[..., str]:
         matches = sum(row[2] == "match" for row in rows)
 
@@ -159,6 +164,7 @@ class Nights:
                     links=LinkCounts(opened=changes.opened, closed=changes.closed, kept=changes.kept,
                                      match=matches, possible_match=len(rows) - matches),
                     link_table_digest=digest_of_link_rows(sorted(rows)),
+                    summary_digest=digest_of_summary(counts or {}),
                     entities=EntitiesPublished(
                         entities=len({row[0] for row in kept}), members=len(kept), components_split=0,
                         entity_table_digest=digest_of_entity_rows(kept),
@@ -180,7 +186,7 @@ class Nights:
         deliveries = deliveries or self.deliveries(run)
         return publish_links(
             engine or self.warehouse.loader, run, lambda: iter(rows), deliveries=deliveries, counts=counts or {},
-            make_event=self.event_maker(run, rows, deliveries), retry_window_s=5.0,
+            make_event=self.event_maker(run, rows, deliveries, counts), retry_window_s=5.0,
             entities=None if entities is None else lambda: entities,
         )  # fmt: skip
 

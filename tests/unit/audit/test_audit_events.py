@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
+import rfc8785
 from pydantic import ValidationError
 
 from linkage_core.audit.audit_events import (
+    AuditEntry,
     AuditEvent,
     ContentLoaded,
     LinkCounts,
     NightPublished,
     RunFailed,
+    canonical_entry,
     canonical_event,
-    parse_event,
+    digest_of_summary,
+    parse_entry,
 )
 from linkage_core.errors import NightlinkError
 
@@ -38,6 +42,7 @@ def night_published(**changes: object) -> NightPublished:
         "code_version": "0.1.0",
         "links": LinkCounts(opened=3, closed=1, kept=7, match=8, possible_match=2),
         "link_table_digest": "d" * 64,
+        "summary_digest": "f" * 64,
     }
     return NightPublished.model_validate({**entries, **changes})
 
@@ -54,9 +59,19 @@ CONTENT = ContentLoaded(
 FAILED = RunFailed(run_id="night-2026-03-01", project="tiny", code="E-KEY-MISMATCH")
 
 
+def entry_of(event: AuditEvent) -> AuditEntry:
+    return AuditEntry(datetime(2026, 3, 2, 1, 2, 3, 40, tzinfo=UTC), "linkage_loader", event)
+
+
 @pytest.mark.parametrize("event", [night_published(), CONTENT, FAILED], ids=lambda event: event.kind)
-def test_an_event_is_read_as_it_was_written(event: AuditEvent) -> None:
-    assert parse_event(canonical_event(event)) == event
+def test_an_entry_is_read_as_it_was_written(event: AuditEvent) -> None:
+    assert parse_entry(canonical_entry(entry_of(event))) == entry_of(event)
+
+
+def test_an_entry_says_when_and_who() -> None:
+    text = canonical_entry(entry_of(FAILED))
+    assert text.startswith('{"at":"2026-03-02T01:02:03.000040Z","by":"linkage_loader","event":{"code":')
+    assert rfc8785.dumps(json.loads(text)).decode() == text
 
 
 def test_text_is_sorted_and_without_spaces() -> None:
@@ -104,6 +119,9 @@ def test_a_failure_needs_a_registered_code() -> None:
         RunFailed(run_id="night", project="tiny", code="E-WHATEVER")
 
 
+ENTRY = canonical_entry(entry_of(FAILED))
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -112,14 +130,25 @@ def test_a_failure_needs_a_registered_code() -> None:
         "{}",
         "[" * 100_000,
         "\ud800",
-        json.dumps(json.loads(canonical_event(FAILED))),
-        canonical_event(FAILED) + "\n",
-        canonical_event(FAILED).replace("run_failed", "run_succeeded"),
-        canonical_event(night_published()).replace('"fence":12', '"fence":12.0'),
+        canonical_event(FAILED),
+        json.dumps(json.loads(ENTRY)),
+        ENTRY + "\n",
+        ENTRY.replace("run_failed", "run_succeeded"),
+        ENTRY.replace("03.000040Z", "03Z"),
+        ENTRY.replace("2026-03-02", "2026-02-30"),
+        ENTRY.replace('"by":"linkage_loader",', ""),
+        canonical_entry(entry_of(night_published())).replace('"fence":12', '"fence":12.0'),
     ],
 )
 def test_other_texts_are_refused_unquoted(text: str) -> None:
     with pytest.raises(NightlinkError) as caught:
-        parse_event(text)
+        parse_entry(text)
     assert caught.value.code == "E-AUDIT-BROKEN"
     assert "night-2026-03-01" not in str(caught.value)
+
+
+def test_a_summary_has_one_digest_before_and_after_the_warehouse() -> None:
+    summary = {"pairs": 10**17, "share": 1.0, "as_of": date(2026, 3, 1), "edges": (0.1, 1e-7), "none": None}
+    back = {"edges": [0.1, 0.0000001], "share": 1, "none": None, "pairs": 10**17, "as_of": "2026-03-01"}
+    assert digest_of_summary(summary) == digest_of_summary(back)
+    assert digest_of_summary(summary) != digest_of_summary({**summary, "share": 0.5})

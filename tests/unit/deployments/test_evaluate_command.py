@@ -63,7 +63,15 @@ def blanked(side: str, name: str) -> dict[str, pa.Table]:
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
     folder = write_folder(tmp_path_factory.mktemp("plain"))
-    return figures(folder, "--links", str(folder / "links.parquet")), folder
+    return figures(folder, "--modes", "--links", str(folder / "links.parquet")), folder
+
+
+def test_every_mode_is_told_where_it_is_asked_for(plain):
+    found = plain[0]
+    assert list(found["modes"]) == ["blocked", "top_k", "threshold_join"]
+    blocked = found["modes"]["blocked"]
+    assert {name: blocked[name] for name in PLAIN[4:]} == {name: found[name] for name in PLAIN[4:]}
+    assert all(0.9 < one["candidate_recall"] <= 1 for one in found["modes"].values())
 
 
 def test_means_and_each_key(tmp_path):

@@ -71,7 +71,8 @@ def test_diff_names_each_entry(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert _run("diff", SHIPPED_PROTOCOL, tmp_path / "minimal.toml") == 4
     told = capsys.readouterr().out
     assert (
-        "- fields.phone.kind = phone" in told and "- evidence.tokens.[family_name, phone] = present" in told
+        "- fields.phone.kind = phone" in told
+        and "- evidence.tokens.[family_name, middle_name] = present" in told
     )
     assert "\n+ " not in told, "nothing was added, only left out"
 

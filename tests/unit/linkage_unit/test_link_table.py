@@ -50,7 +50,7 @@ ROWS = [
     hand_row(256, 30, "possible_match", "0.70-0.75", ("names", "dates", "phones")),
     hand_row(2**127, 10, "match", "0.95-1.00", ("names", "phones")),
 ]
-DIGEST = "543fdffafb18056bd58cef10a626b9f68dbd7275006fbf26d9abac31fd78fdb1"
+DIGEST = "01871654b9742ad292260cb54294784d240da4a4530473635920c84b813700ca"
 
 
 def test_rows_ascend_by_pseudonym_and_leave_non_matches_out():
@@ -58,11 +58,16 @@ def test_rows_ascend_by_pseudonym_and_leave_non_matches_out():
 
 
 def test_the_digest_is_that_of_the_lines_written_out():
-    lines = "".join(
+    lines = [
         f"{a.replace('-', '')}|{b.replace('-', '')}|{decision}|{band}|{','.join(passes)}\n"
         for a, b, decision, band, passes in ROWS
-    )
-    assert hashlib.sha256(lines.encode()).hexdigest() == DIGEST
+    ]
+    leaves = sorted(hashlib.sha256(line.encode()).digest() for line in lines)
+    assert hashlib.sha256(b"".join(leaves)).hexdigest() == DIGEST
+    for gone in range(3):  # a link that was erased leaves its leaf
+        kept = [row for number, row in enumerate(ROWS) if number != gone]
+        assert digest_of_link_rows(kept, [hashlib.sha256(lines[gone].encode()).digest()]) == DIGEST
+        assert digest_of_link_rows(kept) != DIGEST
     assert link_table_digest(small_table()) == DIGEST
     assert digest_of_link_rows((*row[:4], list(row[4])) for row in ROWS) == DIGEST
 
@@ -133,5 +138,5 @@ def test_tables_of_several_pairs_of_custodians_are_one_with_their_names():
         (2**127, ("hospital", "pharmacy")),
     ]
     line = f"{rows[0][0]}|{rows[0][1]}".replace("-", "") + "|match|0.80-0.85|dates|hospital|pharmacy\n"
-    assert digest_of_link_rows(rows[:1]) == hashlib.sha256(line.encode()).hexdigest()
+    assert digest_of_link_rows(rows[:1]) == hashlib.sha256(hashlib.sha256(line.encode()).digest()).hexdigest()
     assert digest_of_link_rows(rows) != digest_of_link_rows((*row[:5], "hospital", "gp") for row in rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from linkage_core.audit.deletion_records import open_deletion
+from linkage_core.custodian.record_pseudonyms import record_pseudonyms
 from linkage_core.errors import NightlinkError
 from tasks.custodian import retire
 from tasks.custodian.deliver import deliver_encodings
+from tasks.custodian.erase import expire_deliveries, purge_deliveries, write_record_file
 from tasks.custodian.retire import DELETIONS_FILE, delete_retired, retired_deliveries
 from tasks.custodian.settings import CustodianSite
 from tests.reference.small_world import NIGHT, SmallWorld
@@ -69,6 +72,39 @@ def test_parts_of_a_former_epoch_go_and_a_signed_record_stays(
     assert delete_retired(hospital, NOW) == []
     assert [delivery.deleted for delivery in retired_deliveries(hospital)] == [True]
     assert (hospital.settings.state_folder / DELETIONS_FILE).read_bytes() == data + b"\n"
+
+
+def test_an_erasure_deletes_all_that_was_kept_and_says_why(
+    delivered_world: SmallWorld, hospital: CustodianSite, tmp_path: Path
+) -> None:
+    new = deliver(delivered_world, hospital, NIGHT + timedelta(days=1))
+    ids = tmp_path / "ids"
+    ids.write_text("H1\nH2\r\n\n")
+    assert write_record_file(hospital, ids, tmp_path / "records") == 2
+    names = record_pseudonyms(
+        hospital.site_key, ["H1", "H2"], project=hospital.protocol.project, epoch="2027"
+    )
+    expected = [str(uuid.UUID(bytes=name.tobytes())) for name in names]
+    assert (tmp_path / "records").read_text().split() == expected
+    assert (tmp_path / "records").stat().st_mode & 0o777 == 0o600
+    records = purge_deliveries(hospital, NOW)
+    assert [record.reason for record in records] == ["erasure", "erasure"]
+    for folder in (old_folder(hospital), new):
+        assert sorted(path.name for path in folder.iterdir()) == ["deletion.json", "manifest.json"]
+        data = (folder / "deletion.json").read_bytes()
+        assert open_deletion(data, hospital.signing_key.public_key()) in records
+    assert purge_deliveries(hospital, NOW) == []
+    ids.write_text("\n")
+    with pytest.raises(NightlinkError, match="E-INPUT: found no source id"):
+        write_record_file(hospital, ids, tmp_path / "none")
+
+
+def test_deliveries_expire_but_for_the_newest(delivered_world: SmallWorld, hospital: CustodianSite) -> None:
+    new = deliver(delivered_world, hospital, NIGHT + timedelta(days=1))
+    assert expire_deliveries(hospital, NOW, 10_000) == []
+    [record] = expire_deliveries(hospital, NOW, 1)
+    assert (record.sequence, record.reason) == (1, "retention")
+    assert not (new / "deletion.json").exists()
 
 
 def test_without_a_delivery_of_this_epoch_nothing_is_deleted(hospital: CustodianSite) -> None:

@@ -13,12 +13,14 @@ import pytest
 
 from linkage_core.custodian.encode_records import EncodedPart
 from linkage_core.errors import NightlinkError
+from linkage_core.linkage_unit.forgotten_records import pseudonym_texts
 from linkage_core.protocol.delivery_manifest import (
     PartEntry,
     describe_part,
     seal_header,
     seal_manifest,
 )
+from linkage_core.protocol.encoded_records import concat_records, take_records
 from linkage_core.protocol.sealed_parts import seal_part
 from linkage_core.protocol.transfer_keys import agreement_public_hex, secret_at_custodian
 from linkage_core.protocol.wire_format import write_part
@@ -48,6 +50,31 @@ def _code(world: SmallWorld, **unit: object) -> str:
     with pytest.raises(NightlinkError) as caught:
         receive_deliveries(NIGHT, make_unit(world.folder, **unit))
     return caught.value.code
+
+
+def test_of_erased_records_nothing_is_left_to_compare_and_the_others_are_as_they_were(
+    delivered_world: SmallWorld,
+) -> None:
+    whole, _ = receive_deliveries(NIGHT, delivered_world.unit)
+    texts = pseudonym_texts(whole.records.record_pseudonyms)
+    erased = {"hospital": {texts[3], texts[5]}, "pharmacy": set()}
+    before = concat_records([whole.records])  # mapped files go with the next receive
+
+    received, _ = receive_deliveries(
+        NIGHT, delivered_world.unit, lambda custodian, asked: erased[custodian] & set(asked)
+    )
+
+    left = received.records
+    assert len(left) == len(before)
+    assert same_records(take_records(left, slice(0, 3)), take_records(before, slice(0, 3)))
+    assert same_records(take_records(left, slice(6, None)), take_records(before, slice(6, None)))
+    for row in (3, 5):
+        evidence = left.evidence
+        columns = (evidence.tokens, *evidence.group_filters, evidence.rarity, evidence.sex)
+        assert not any(np.any(column[row]) for column in columns)
+    names = pseudonym_texts(left.record_pseudonyms)
+    assert not erased["hospital"] & set(names)
+    assert len(set(names)) == len(before)
 
 
 def test_what_was_delivered_is_received(delivered_world: SmallWorld) -> None:
