@@ -29,7 +29,7 @@ from linkage_core.linkage_unit.link_probabilities import rivals_of
 from linkage_core.linkage_unit.link_selection import LEAST_SELECTED, LIMITS, select_links
 from linkage_core.linkage_unit.match_model import MatchModel, PairOdds, judge_patterns, patterns_of
 from linkage_core.linkage_unit.pair_patterns import merge_patterns
-from linkage_core.linkage_unit.quality.estimate import CONFIDENCE, Estimate, estimate_within
+from linkage_core.linkage_unit.quality.estimate import CONFIDENCE, Estimate, estimate_within, scale_errors
 from linkage_core.linkage_unit.quality.judged_links import JudgedLinks
 from linkage_core.protocol.encoded_evidence import (
     MISSING,
@@ -177,17 +177,21 @@ def _wrong_in_band(
 ) -> Floats:
     """Draws of the wrong matches of a band: float64, shape (DRAWS,); below zero where chance has it so.
 
-    Linear in the band's FDR and not cut at zero, or noise around no error at all would add up to some.
+    Jeffreys' prior on the share that disagrees. Not cut at zero, or noise around no error at all would add up to
+    some; above it they are counted, not only expected, and half a wrong match a band is thinkable though none shows.
     """
     known, disagree = _known(links)
     if not known:
         return np.zeros(DRAWS)
-    seen = generator.binomial(known, disagree / known, DRAWS) / known
+    seen = _draw_share(generator, disagree + 0.5, known - disagree + 0.5)
     fdr = (seen - error) / np.maximum(contrast - error, LEAST_CONTRAST)
     agree_out, disagree_out, unknown_out = (int((matches == s).sum()) for s in (AGREES, DISAGREES, UNKNOWN))
     agreeing = known * (1.0 - contrast) * agree_out / max(known - disagree, 1)
     disagreeing = known * contrast * disagree_out / max(disagree, 1)
-    return np.asarray(fdr * (agreeing + disagreeing + unknown_out), np.float64)
+    expected = fdr * (agreeing + disagreeing + unknown_out)
+    counted = generator.poisson(np.maximum(expected, 0.0) * scale_errors(generator, DRAWS))
+    unseen = generator.poisson(generator.gamma(0.5, size=DRAWS))
+    return np.asarray(np.where(expected > 0, counted, expected) + unseen, np.float64)
 
 
 def _draw_share(generator: np.random.Generator, yes: float, no: float) -> Floats:

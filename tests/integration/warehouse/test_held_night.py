@@ -5,7 +5,6 @@ Real deliveries, linked and published in a real warehouse; one story, in the ord
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -22,7 +21,15 @@ from tasks.custodian.night_folder import night_folder
 from tasks.linkage_unit.settings import LinkageUnit
 from tasks.linkage_unit.verify_audit import verify_audit
 from tests.integration.warehouse.warehouse_nights import Warehouse
-from tests.reference.small_world import NIGHT, encode_people, few_people, make_site, make_unit, raw_table
+from tests.reference.small_world import (
+    NIGHT,
+    encode_people,
+    few_people,
+    make_site,
+    make_unit,
+    raw_table,
+    shipped_protocol,
+)
 
 SECOND = NIGHT + timedelta(days=1)
 PEOPLE, FEWER = 200, 120
@@ -66,8 +73,18 @@ class Story:
             main(["review", words[0], "--url-file", self.url_file(f"{person}_reviewer"), *words[1:]])
         return int(end.value.code or 0)
 
-    def queue(self) -> dict[int, tuple[str, str]]:
-        """Pairs of the review queue, by number, and their records."""
+    def queue_three_matches(self) -> dict[int, tuple[str, str]]:
+        """So few people leave the queue empty, so two records that are linked to others, and a match, are put there."""
+        (a, _), (_, b), match = self.rows(
+            "SELECT record_a, record_b FROM linkage.link WHERE valid_to = 'infinity' ORDER BY link_id LIMIT 3"
+        )
+        for record_a, record_b in ((a, b), match):
+            self.rows(
+                "INSERT INTO review.pair (project, custodian_a, record_a, custodian_b, record_b, score_band, evidence,"
+                f" last_run) VALUES ('{self.unit.protocol.project}', 'hospital', '{record_a}', 'pharmacy', '{record_b}',"
+                ' \'0.50-0.55\', \'[{"field": "birth_date", "level": "exact", "common": "rare",'
+                f" \"bits\": 9}}]', '{NIGHT}')"
+            )
         rows = self.rows("SELECT pair_id, record_a, record_b FROM review.pair WHERE queued ORDER BY pair_id")
         return {pair: (str(a), str(b)) for pair, a, b in rows}
 
@@ -78,7 +95,10 @@ class Story:
 @pytest.fixture(scope="module")
 def story(warehouse: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     folder = tmp_path_factory.mktemp("held")
-    unit = replace(make_unit(folder, most_volume_ratio=1.5), warehouse_url=warehouse.urls["linkage_loader"])
+    unit = replace(
+        make_unit(folder, most_volume_ratio=1.5),
+        warehouse_url=warehouse.urls["linkage_loader"],
+    )
     admit_research(warehouse.engine(OWNER), RESEARCHER, [unit.protocol.project])
     patch = pytest.MonkeyPatch()
     patch.setattr(prose, "linkage_unit", lambda: unit)
@@ -105,7 +125,7 @@ def test_a_published_night_says_how_good_it_is(story: Story) -> None:
 def test_a_reviewer_sees_what_agrees_and_neither_values_nor_pseudonyms(
     story: Story, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    queue = story.queue()
+    queue = story.queue_three_matches()
     assert story.review("alice", "pairs", "--project", story.unit.protocol.project) == 0
     shown = capsys.readouterr().out
     assert all(f"pair {pair}: hospital and pharmacy" in shown for pair in queue)
@@ -136,10 +156,10 @@ def test_a_delivery_unlike_the_last_ones_stops_the_night_until_two_persons_appro
     assert story.review("bob", *words) == 0
     story.link(SECOND)
     [(event,)] = story.rows(
-        "SELECT event FROM audit.event WHERE event::jsonb ->> 'kind' = 'night_published'"
-        f" AND event::jsonb ->> 'run_id' = '{SECOND}'"
+        "SELECT entry::jsonb -> 'event' FROM audit.event WHERE entry::jsonb -> 'event' ->> 'kind' = 'night_published'"
+        f" AND entry::jsonb -> 'event' ->> 'run_id' = '{SECOND}'"
     )
-    assert json.loads(event)["approval"]["persons"] == ["alice_reviewer", "bob_reviewer"]
+    assert event["approval"]["persons"] == ["alice_reviewer", "bob_reviewer"]
     page = (story.folder / "reports" / f"{SECOND}.html").read_text()
     assert "by approval of alice_reviewer and bob_reviewer" in page
 
