@@ -1,7 +1,7 @@
 """The delivery manifest: what a custodian says, signed, of the parts that it delivers. Zone: protocol.
 
 On the wire it is one line of RFC 8785 canonical JSON, ``{"manifest":{...},"signature":"<128 hex>"}``. The
-Ed25519 signature covers ``nightlink-delivery-2``, a zero byte, and the canonical manifest. Canonical form
+Ed25519 signature covers ``nightlink-delivery-3``, a zero byte, and the canonical manifest. Canonical form
 sorts its keys, so the manifest's bytes can be cut out, and their signature checked, *before* a JSON parser
 sees them.
 """
@@ -34,7 +34,7 @@ from linkage_core.protocol.linkage_protocol import LinkageProtocol, protocol_fin
 from linkage_core.protocol.sealed_parts import SEAL_SCHEME, SealHeader
 from linkage_core.protocol.transfer_keys import TransferSecret
 
-DELIVERY_FORMAT = "nightlink-delivery-2"
+DELIVERY_FORMAT = "nightlink-delivery-3"
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_JSON_INTEGER = 2**53 - 1
 """RFC 8785 writes numbers as IEEE 754 doubles, so that larger integers would lose digits."""
@@ -98,6 +98,13 @@ class ExpectationCount(_Frozen):
     unexpected: Count
 
 
+class WitnessedLog(_Frozen):
+    """The newest signed checkpoint of the audit log that the custodian holds: its size and its Merkle root."""
+
+    size: Count
+    root: Sha256Hex
+
+
 class DeliveryManifest(_Frozen):
     """A delivery's signed description.
 
@@ -105,11 +112,12 @@ class DeliveryManifest(_Frozen):
     was read is either delivered or counted as rejected. A rejected row counts under each rule that it breaks.
     ``aggregates`` are rates over all the delivered records, for the linkage unit's model.
     ``sequence`` grows by one with each delivery of a custodian; ``as_of`` is the schedule's date, no clock's.
+    ``witnessed`` is what the custodian saw of the audit log before: the linkage unit refuses to go on with another one.
 
     Building one whose totals do not add up raises pydantic's ValidationError, its input hidden.
     """
 
-    format: Literal["nightlink-delivery-2"] = "nightlink-delivery-2"
+    format: Literal["nightlink-delivery-3"] = "nightlink-delivery-3"
     project: SafeName
     custodian: SafeName
     run_id: SafeName
@@ -128,6 +136,7 @@ class DeliveryManifest(_Frozen):
     rejected_by_rule: dict[SafeName, Count] = Field(max_length=1000)
     expectations: tuple[ExpectationCount, ...] = Field(default=(), max_length=10_000)
     aggregates: EvidenceAggregates
+    witnessed: WitnessedLog | None = None
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:

@@ -24,6 +24,7 @@ from linkage_core.protocol.wire_format import write_part
 from tasks.custodian.encode import EncodedDelivery, aggregates_of
 from tasks.custodian.part_threads import in_order, usable_threads
 from tasks.custodian.settings import CustodianSite
+from tasks.custodian.witness import witnessed_log
 from tasks.protocol.code_version import code_version
 from tasks.protocol.exchange import (
     MANIFEST_MAX_BYTES,
@@ -156,5 +157,6 @@ def _describe(
         rejected=validated.rejected,
         rejected_by_rule=validated.rejected_by_rule,
         expectations=tuple(encoded.normalised.expectations),
+        witnessed=witnessed_log(site),
         aggregates=aggregates_of(encoded, [part.fills for part in written], site),
     )

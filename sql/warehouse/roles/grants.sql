@@ -22,6 +22,10 @@ GRANT EXECUTE ON FUNCTION linkage.begin_run, linkage.count_link_changes, linkage
 GRANT USAGE ON SCHEMA review TO linkage_loader;
 GRANT SELECT ON review.approval TO linkage_loader;
 
+-- It signs checkpoints of the log, which need hashes alone.
+GRANT USAGE ON SCHEMA audit TO linkage_loader;
+GRANT SELECT ON audit.node TO linkage_loader;
+
 -- The auditor: reads what the audit speaks of, and nothing else.
 GRANT USAGE ON SCHEMA warehouse, linkage, audit, review TO auditor;
 GRANT SELECT ON ALL TABLES IN SCHEMA warehouse, audit, review TO auditor;
