@@ -97,6 +97,17 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     f"INSERT INTO access.pseudonym VALUES (1, {UUID}, {UUID})": (),
     "SELECT * FROM linkage.entity_change": ("linkage_loader", "auditor"),
     "DELETE FROM linkage.entity_change": (),
+    # erasure
+    "SELECT * FROM linkage.tombstone": ("linkage_loader", "auditor"),
+    "DELETE FROM linkage.tombstone": (),
+    "SELECT * FROM access.suppression": (),
+    "SELECT * FROM access.suppression_key": (),
+    "SELECT * FROM access.legal_hold": (),
+    "SELECT linkage.anyone_suppressed()": ("linkage_loader",),
+    "SELECT linkage.suppressed_records('hospital', '{}')": ("linkage_loader",),
+    "SELECT linkage.bury_links('{}')": (),
+    "SELECT linkage.bury_members('{}')": (),
+    "SELECT access.suppression_tag('hospital', gen_random_uuid())": (),
     # the database itself
     "SELECT * FROM warehouse.migration": (
         "linkage_loader", "hospital_content_loader", "pharmacy_content_loader", "auditor",
