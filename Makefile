@@ -94,6 +94,12 @@ attack-patterns: setup ## pattern mining at 100,000 people
 confirm-default: setup ## the default over five keys: attacks, and what hardening costs a whole night
 	@$(BIN)/python -m tests.benchmarks.confirmed_default
 
+# Tokens, filters and Nightlink's own vector, trained on the same labelled pairs: linkage_core/README.md. What was found
+# is kept in build/.
+.PHONY: compare-tokens
+compare-tokens: setup ## Datavant's comparison on open data: Markdown, and deployments/pictures/compare_tokens.svg
+	@$(BIN)/python -m tests.benchmarks.compare_tokens --picture deployments/pictures/compare_tokens.svg
+
 # For machines without internet: all wheels of the custodian's command line, with hashes and scripts that install them.
 .PHONY: wheelhouse
 PLATFORMS ?= linux_x86_64 win_amd64

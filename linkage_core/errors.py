@@ -39,6 +39,7 @@ ERROR_CODES: dict[str, str] = {
     # the linkage unit
     "E-PAIR-BUDGET": "passes or filters propose more pairs than the budget allows",
     "E-KNOWN-LINKS": "the file of known links is wrong or contradicts itself",
+    "E-MATCH-MODEL": "a trained match model is not the one that was named, or reads other evidence",
     "E-QUALITY-TARGET": "the night's data cannot support the target precision",
     "E-QUALITY-HELD": "the night's own estimates fall below the target: it waits for two persons' approval",
     "E-CHUNK-MEMORY": "a chunk of the linkage ran out of memory, in smaller pieces too",

@@ -97,8 +97,8 @@ class NightPublished(_Event):
     custodian to its manifest's SHA-256; ``link_table_digest`` is the digest of the
     link table that ``nightlink audit verify`` reproduces; ``summary_digest`` is :func:`digest_of_summary` of the
     night's summary in the ledger, which holds the model, counts and quality figures. What a night did not have (another
-    resolution than one-to-one, known links, entities, an approval) is not in its text, so that older texts stay as they
-    are.
+    resolution than one-to-one, known links, entities, an approval, a trained model) is not in its text: older texts stay
+    the same.
     """
 
     kind: Literal["night_published"] = "night_published"
@@ -123,6 +123,7 @@ class NightPublished(_Event):
     known_links: KnownLinksUsed | None = None
     entities: EntitiesPublished | None = None
     approval: Approval | None = None
+    trained_model: Sha256Hex | None = None
 
 
 class ContentLoaded(_Event):

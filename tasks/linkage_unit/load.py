@@ -192,6 +192,7 @@ def _published_event(
         known_links=None if known is None else KnownLinksUsed(**known),
         approval=None if approval is None else Approval(**approval),
         entities=entities,
+        trained_model=summary["trained_model"]["sha256"] if "trained_model" in summary else None,
     )
 
 

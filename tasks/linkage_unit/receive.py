@@ -88,7 +88,9 @@ def _names_of_this_night(manifests: list[tuple[DeliveryManifest, str]], unit: Li
     """Of the folders with working files, those from which a run that was interrupted resumes."""
     state, records = unit.settings.state_folder, unit.settings.chunk_records
     known = unit.known_links_sha256
-    jobs = [job_of(state, unit.protocol, records, two, known) for two in combinations(manifests, 2)]
+    jobs = [
+        job_of(state, unit.protocol, records, two, known, unit.trained) for two in combinations(manifests, 2)
+    ]
     columns = [columns_folder(state, sha256).name for _, sha256 in manifests]
     return (*(job.folder.name for job in jobs), *columns)
 
@@ -166,19 +168,25 @@ def _read_parts(
     spec = evidence_of(unit.protocol)
     columns = ColumnWriter(unit.settings.state_folder, digest, spec)
     described = [describe_records(empty_records(spec), unit.protocol)]
+    all_erased: set[str] = set()
     for entry in manifest.parts:
         sealed = read_file(folder, entry.name, entry.bytes)
         check_part(entry, sealed)
         # In the exchange a delivery stays sealed: it is opened into the linkage unit's own folder alone.
         records = read_part(open_part(sealed, entry.name, header, secret), unit.protocol, entry.rows)
-        columns.append(_without_erased(records, manifest.custodian, erased_of))
+        kept, erased = _without_erased(records, manifest.custodian, erased_of)
+        all_erased |= erased
+        columns.append(kept)
         described.append(describe_records(records, unit.protocol))
-    return columns.finish(), pd.concat(described, ignore_index=True)
+    return columns.finish(all_erased), pd.concat(described, ignore_index=True)
 
 
-def _without_erased(records: EncodedRecords, custodian: str, erased_of: ErasedOf | None) -> EncodedRecords:
+def _without_erased(
+    records: EncodedRecords, custodian: str, erased_of: ErasedOf | None
+) -> tuple[EncodedRecords, set[str]]:
+    """The records with nothing left of those erased, and which they were."""
     if erased_of is None:
-        return records
+        return records, set()
     texts = pseudonym_texts(records.record_pseudonyms)
     erased = erased_of(custodian, texts)
-    return blank_records(records, texts, erased) if erased else records
+    return blank_records(records, texts, erased) if erased else records, set(erased)

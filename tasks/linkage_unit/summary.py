@@ -96,6 +96,11 @@ def _describe_the_unusual(
         }
     if unit.reviewed is not None:
         told["review"] = asdict(unit.reviewed)
+    if unit.settings.trained_model is not None and unit.trained is not None:
+        told["trained_model"] = {
+            "sha256": unit.settings.trained_model.sha256,
+            "method": unit.trained.card.method,
+        }
     if entities is not None:
         told["entities"] = {
             "entities": len(entities.clusters.entities),

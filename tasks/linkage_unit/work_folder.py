@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter
 
+from linkage_core.linkage_unit.trained_model import TrainedModel
 from linkage_core.protocol.delivery_manifest import DeliveryManifest
 from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates
 from linkage_core.protocol.encoded_records import PSEUDONYM_DTYPE, EncodedRecords
@@ -32,6 +34,8 @@ from tasks.linkage_unit.chunk_files import Chunk, read_chunk, unwritable, write_
 from tasks.protocol.code_version import code_version
 
 _AGGREGATES = TypeAdapter(EvidenceAggregates)
+ERASED = "erased"
+"""In a folder of columns: a digest of the pseudonyms that were erased when it was written."""
 _FOLDER_NAME = re.compile(r"^(columns|night)-[0-9a-f]{32}(\.partial)?$")
 
 
@@ -79,11 +83,22 @@ class ColumnWriter:
                 raise unwritable(f"the column {name}", error) from None
         self._rows += len(records)
 
-    def finish(self) -> EncodedRecords:
-        """All records, mapped from the files."""
-        # A former receive of the same delivery may still be mapped: its files stay with whoever maps them.
-        shutil.rmtree(self._path, ignore_errors=True)
-        self._partial.rename(self._path)
+    def finish(self, erased: Collection[str] = ()) -> EncodedRecords:
+        """All records, mapped from the files; ``erased`` names those of which nothing was written.
+
+        Chunks that a run before made from records that were not erased then go: resuming from them would link them.
+        """
+        note = hashlib.sha256("\n".join(sorted(erased)).encode()).hexdigest()
+        before = self._path / ERASED
+        if before.is_file() and before.read_text(encoding="ascii") != note:
+            remove_nights(self._path.parent)
+        try:
+            (self._partial / ERASED).write_text(note, encoding="ascii")
+            # A former receive of the same delivery may still be mapped: its files stay with whoever maps them.
+            shutil.rmtree(self._path, ignore_errors=True)
+            self._partial.rename(self._path)
+        except OSError as error:
+            raise unwritable("a folder of columns", error) from None
         return map_columns(self._path, self._spec, self._rows)
 
 
@@ -142,6 +157,7 @@ class Job:
     chunk_records: int
     sides: tuple[JobSide, JobSide]
     known_links_sha256: str | None = None
+    trained: TrainedModel | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -166,6 +182,7 @@ class Job:
             "protocol": self.protocol.model_dump(mode="json"),
             "sides": sides,
             "known_links_sha256": self.known_links_sha256,
+            "trained": self.trained and self.trained.model_dump(mode="json"),
         }
         return json.dumps(document, sort_keys=True).encode()
 
@@ -234,6 +251,7 @@ def open_job(folder: Path) -> Job:
         document["chunk_records"],
         (sides[0], sides[1]),
         document["known_links_sha256"],
+        None if document["trained"] is None else TrainedModel.model_validate(document["trained"]),
     )
 
 
@@ -243,10 +261,19 @@ def job_of(
     chunk_records: int,
     deliveries: tuple[tuple[DeliveryManifest, str], tuple[DeliveryManifest, str]],
     known_links_sha256: str | None = None,
+    trained: TrainedModel | None = None,
 ) -> Job:
-    """The job of linking two deliveries, each given as manifest and digest, with this code and these known links."""
+    """The job of linking two deliveries, each given as manifest and digest, with this code, links and model."""
     first, second = (JobSide(sha256, m.row_count, m.aggregates) for m, sha256 in deliveries)
-    return Job(state_folder, protocol, code_version(), chunk_records, (first, second), known_links_sha256)
+    sides = (first, second)
+    return Job(state_folder, protocol, code_version(), chunk_records, sides, known_links_sha256, trained)
+
+
+def remove_nights(state_folder: Path) -> None:
+    """Remove the chunks of all nights; columns stay."""
+    for entry in state_folder.glob("night-*"):
+        if _FOLDER_NAME.match(entry.name):
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 def remove_work(state_folder: Path, keep: tuple[str, ...] = ()) -> None:
