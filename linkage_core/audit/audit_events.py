@@ -97,8 +97,8 @@ class NightPublished(_Event):
     custodian to its manifest's SHA-256; ``link_table_digest`` is the digest of the
     link table that ``nightlink audit verify`` reproduces; ``summary_digest`` is :func:`digest_of_summary` of the
     night's summary in the ledger, which holds the model, counts and quality figures. What a night did not have (another
-    resolution than one-to-one, known links, entities, an approval, a trained model) is not in its text: older texts stay
-    the same.
+    resolution than one-to-one, known links, entities, an approval, a trained model) is not in its text: older texts
+    stay the same.
     """
 
     kind: Literal["night_published"] = "night_published"
