@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in /usr/bin/python3.11 /usr/local/bin/python3.11 python3
 PYTEST := $(BIN)/python -m pytest
 KINDS := unit spec properties golden boundary integration flows faults end-to-end
 
-.PHONY: help setup demo test test-slow check coverage bench lock clean $(KINDS:%=test-%)
+.PHONY: quality-coverage help setup demo test test-slow check coverage bench lock clean $(KINDS:%=test-%)
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 	@echo "one kind of test:  $(KINDS:%=test-%)"
@@ -52,6 +52,9 @@ coverage: setup ## branch coverage of linkage_core by the tests that need no ser
 bench: setup peers ## how fast, on this machine, beside clkhash, anonlink, faiss and the machine's limit
 	@for name in encode clk hardened sealing candidates dice_pairs threshold_join nearest; do \
 		echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
+
+quality-coverage: setup ## how often the night's own 95% intervals hold the true precision, on samples of the open sets
+	@$(BIN)/python -m tests.benchmarks.quality_coverage
 
 clean: ## caches; the virtual environment stays
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov build dist

@@ -31,6 +31,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "flows.linkage_unit.warehouse_commands",
         "create or migrate the warehouse; ask the researcher's question",
     ),
+    "review": (
+        "flows.linkage_unit.review_commands",
+        "judge possible matches without identifiers; approve a night that was held",
+    ),
     "retention": (
         "flows.linkage_unit.retention_commands",
         "erase records, apply retention periods, set legal holds",

@@ -45,6 +45,9 @@ from linkage_core.linkage_unit.link_probabilities import (
 )
 from linkage_core.linkage_unit.match_model import MatchModel, PairOdds, fit_match_model, patterns_of
 from linkage_core.linkage_unit.one_to_one import pair_tie_keys
+from linkage_core.linkage_unit.quality.estimate import Estimate
+from linkage_core.linkage_unit.quality.judged_links import JudgedLinks
+from linkage_core.linkage_unit.quality.night_quality import precision_estimates
 from linkage_core.linkage_unit.trained_model import TrainedModel, check_model
 from linkage_core.linkage_unit.trained_odds import judge_patterns
 from linkage_core.protocol.encoded_evidence import EvidenceAggregates, mean_fill
@@ -132,6 +135,9 @@ class LinkageRun:
     rows_a, rows_b : ndarray of intp, shape (pairs,)
         Of the candidates, in their order.
     records_a, records_b : int
+    sides : EncodedSides
+        What the linkage unit was given; ``candidates`` are rows of these.
+    tie_keys : ndarray of uint64, shape (pairs,)
     """
 
     candidates: CandidatePairs = field(repr=False)
@@ -143,6 +149,25 @@ class LinkageRun:
     odds: PairOdds
     links: LinkProbabilities
     threshold: ChosenThreshold
+    sides: EncodedSides = field(repr=False)
+    tie_keys: npt.NDArray[np.uint64] = field(repr=False)
+
+    def precision_estimates(self) -> dict[str, Estimate]:
+        """What the night would say of its own precision, by estimator."""
+        judged = JudgedLinks(
+            self.candidates.index_a,
+            self.candidates.index_b,
+            self.candidates.passes,
+            self.tie_keys,
+            self.odds,
+            self.links,
+            self.threshold,
+            (self.records_a, self.records_b),
+            self.sides.protocol.decision.resolution,
+        )
+        evidence = (self.sides.records[0].evidence, self.sides.records[1].evidence)
+        spec = evidence_of(self.sides.protocol)
+        return precision_estimates(judged, self.model, evidence, spec, self.sides.aggregates)
 
     @property
     def output(self) -> npt.NDArray[np.bool_]:
@@ -277,7 +302,17 @@ def link_encoded(sides: EncodedSides, meter: StageMeter, trained: TrainedModel |
     threshold = choose_threshold(links, agreed.decision.target_precision)
     meter.stage("resolve")
     return LinkageRun(
-        candidates, rows_a[a], rows_b[b], len(encoded_a), len(encoded_b), model, odds, links, threshold
+        candidates,
+        rows_a[a],
+        rows_b[b],
+        len(encoded_a),
+        len(encoded_b),
+        model,
+        odds,
+        links,
+        threshold,
+        sides,
+        ties,
     )
 
 

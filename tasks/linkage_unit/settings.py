@@ -13,6 +13,7 @@ from pydantic import Field, StringConstraints
 
 from linkage_core.audit.signatures import signing_key_from_seed
 from linkage_core.linkage_unit.known_links import KnownLinks, parse_known_links
+from linkage_core.linkage_unit.reviewed_pairs import ReviewCounts
 from linkage_core.linkage_unit.trained_model import (
     MOST_MODEL_BYTES,
     TrainedModel,
@@ -79,6 +80,12 @@ class LinkageUnitSettings(Settings):
     custodian_transfer_keys: dict[Name, PublicKey]
     known_links_file: SettingsPath | None = None
     """Links known before the night, and pairs known to be none (linkage_core/linkage_unit/known_links.py)."""
+    precision_allowance: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """How far below the target the 95% interval of the night's own precision may begin before it is held."""
+    most_volume_ratio: Annotated[float, Field(gt=1)] = 2.0
+    """How many times more or fewer records than in the last nights a delivery may have before the night is held."""
+    most_share_change: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """How far a filter's fill or a field's missing values may move from the last nights before the night is held."""
     trained_model: NamedModel | None = None
     """Judge pairs by a model trained on labelled ones; without it the model is fitted on the night's own pairs."""
     must_not_read: tuple[SettingsPath, ...] = ()
@@ -110,6 +117,8 @@ class LinkageUnit:
     """For each custodian what it shares with this unit: under today's key first, then under retired ones."""
     signing_key: Ed25519PrivateKey
     known_links: KnownLinks | None = None
+    reviewed: ReviewCounts | None = None
+    """What reviewers have decided so far, once the night has asked the warehouse."""
     trained: TrainedModel | None = None
 
     @property
