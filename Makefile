@@ -29,7 +29,7 @@ demo: setup ## a whole night on real parts, then stays up until Ctrl-C
 	@$(BIN)/nightlink demo
 
 test: setup ## every test that is not slow; what `make demo` and test-slow do beside them takes minutes each
-	@$(PYTEST) -m "not slow" -n 2 --dist loadgroup --durations=10
+	@$(PYTEST) -m "not slow" -n 2 --no-loadscope-reorder --durations=15
 
 test-slow: setup ## whole demos and several nights in a row
 	@$(PYTEST) -m slow --durations=10

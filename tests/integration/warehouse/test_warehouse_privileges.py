@@ -198,6 +198,7 @@ WITHOUT_EVENT = {
     "linkage.count_link_changes": "counts",
     "linkage.count_erasure": "counts",
     "linkage.count_expired": "counts",
+    "linkage.queue_pairs": "queues pairs for review, in the transaction in which publish_run publishes with its event",
     "content.empty_staging": "empties staging alone",
 }
 
