@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from linkage_core.linkage_unit.known_links import KnownLinks, parse_known_links
+from linkage_core.protocol.derived_keys import derive_key
 from linkage_core.protocol.key_files import LINKAGE_UNIT_ROLES, parse_key_file
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, Name
 from linkage_core.protocol.transfer_keys import TransferSecret, secret_at_linkage_unit
@@ -89,6 +90,8 @@ class LinkageUnit:
     warehouse_url: str
     transfer_secrets: Mapping[str, tuple[TransferSecret, ...]]
     """For each custodian what it shares with this unit: under today's key first, then under retired ones."""
+    storage_key: bytes
+    """Of what the linkage unit keeps from night to night, derived from its encryption key."""
     known_links: KnownLinks | None = None
 
     def __repr__(self) -> str:
@@ -108,8 +111,14 @@ def linkage_unit() -> LinkageUnit:
             raise wrong_settings(path, f"{entry} that are not those of the protocol's custodians")
     path = settings.known_links_file
     known = None if path is None else parse_known_links(read_bounded(path, MOST_KNOWN_LINKS_BYTES))
+    keys = _encryption_keys(settings)
     return LinkageUnit(
-        settings, protocol, read_secret(settings.warehouse_url_file), _transfer_secrets(settings), known
+        settings,
+        protocol,
+        read_secret(settings.warehouse_url_file),
+        _transfer_secrets(settings, keys),
+        derive_key(keys[0], ("linkage-unit-storage", protocol.project)),
+        known,
     )
 
 
@@ -122,9 +131,14 @@ def secret_files(settings: LinkageUnitSettings) -> tuple[Path, ...]:
     )
 
 
-def _transfer_secrets(settings: LinkageUnitSettings) -> dict[str, tuple[TransferSecret, ...]]:
+def _encryption_keys(settings: LinkageUnitSettings) -> list[bytes]:
     files = (settings.encryption_key_file, *settings.retired_encryption_key_files)
-    keys = [parse_key_file(read_secret(file), "linkage_unit_encryption") for file in files]
+    return [parse_key_file(read_secret(file), "linkage_unit_encryption") for file in files]
+
+
+def _transfer_secrets(
+    settings: LinkageUnitSettings, keys: list[bytes]
+) -> dict[str, tuple[TransferSecret, ...]]:
     return {
         name: tuple(secret_at_linkage_unit(key, public) for key in keys)
         for name, public in settings.custodian_transfer_keys.items()

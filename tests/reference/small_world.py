@@ -122,7 +122,7 @@ def make_unit(folder: Path, encryption: tuple[str, ...] = ("encryption",), **cha
         name: tuple(secret_at_linkage_unit(key(ours), theirs) for ours in encryption)
         for name, theirs in settings.custodian_transfer_keys.items()
     }
-    return LinkageUnit(settings, shipped_protocol(), "postgresql://nowhere", secrets)
+    return LinkageUnit(settings, shipped_protocol(), "postgresql://nowhere", secrets, key("storage"))
 
 
 def raw_table(people: pa.Table) -> pa.Table:

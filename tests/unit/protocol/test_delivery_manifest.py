@@ -38,7 +38,7 @@ SEALED = seal_manifest(tiny_manifest(), SIGNING_KEY)
 
 def sealed_text(body: bytes) -> bytes:
     """Any bytes at all, signed by the right key: what a malicious custodian could send."""
-    signature = SIGNING_KEY.sign(b"nightlink-delivery-2\0" + body).hex().encode()
+    signature = SIGNING_KEY.sign(b"nightlink-delivery-3\0" + body).hex().encode()
     return b'{"manifest":' + body + b',"signature":"' + signature + b'"}'
 
 
