@@ -78,7 +78,7 @@ def row_digests(records: EncodedRecords) -> npt.NDArray[np.void]:
         evidence.sex.reshape(-1, 1),
     ]
     rows = np.concatenate([np.ascontiguousarray(column).view(np.uint8) for column in columns], axis=1)
-    width, content = rows.shape[1], memoryview(rows.reshape(-1))
+    width, content = rows.shape[1], rows.reshape(-1).data
     found = [
         hashlib.sha256(content[start : start + width]).digest()[:ROW_DIGEST_BYTES]
         for start in range(0, len(content), width)

@@ -114,7 +114,9 @@ def deliver_encodings(encoded: EncodedDelivery, night: date, site: CustodianSite
     base, why_all = _base_of_changes(night, site)
     sequence = _take_sequence(site)
     folder = open_delivery(site.settings.exchange, site.name, night.isoformat(), sequence)
-    written = _write_all(encoded, folder, site) if base is None else _write_changes(encoded, base, folder, site)
+    written = (
+        _write_all(encoded, folder, site) if base is None else _write_changes(encoded, base, folder, site)
+    )
     sealed = seal_manifest(_describe(encoded, written, night, sequence, site), site.signing_key)
     write_file(folder, MANIFEST_NAME, sealed)
     # Killed before this, the next delivery builds on the one before: that is in the exchange as well.

@@ -57,7 +57,9 @@ def report_delivery(night: date, site: CustodianSite) -> None:
     write_whole(path.with_suffix(".json"), report_json(report))
     since = manifest.changes
     brought = "" if since is None else f", {manifest.rows_in_parts} of them new since {since.base_sequence}"
-    verdict = f"{manifest.row_count} of {manifest.extracted} rows delivered{brought}, {manifest.rejected} rejected"
+    verdict = (
+        f"{manifest.row_count} of {manifest.extracted} rows delivered{brought}, {manifest.rejected} rejected"
+    )
     announce(
         f"verdict: {verdict}; delivered to {folder.path}; report in {path}{_reasons(manifest.rejected, night, site)}"
     )

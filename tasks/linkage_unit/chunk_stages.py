@@ -6,6 +6,7 @@
 | pairs | some records of side A | plan, or filters | their candidate pairs |
 | patterns | some records of side A | pairs, evidence | their pairs' patterns of agreement |
 | model | all | pairs, patterns | the fitted model, odds and posteriors |
+| links | all | pairs, model, known links | links that keep the protocol's limits, with their probabilities |
 
 A chunk depends on the job and on chunks of earlier stages only, so that it can be computed anywhere, any number of
 times, with the same bytes.
@@ -40,8 +41,12 @@ from linkage_core.linkage_unit.filter_candidates import (
     filter_reports,
     propose_by_filters,
 )
+from linkage_core.linkage_unit.known_links import PlacedLinks
+from linkage_core.linkage_unit.link_probabilities import LinkProbabilities
 from linkage_core.linkage_unit.match_model import MatchModel, PairOdds, fit_patterns, patterns_of
+from linkage_core.linkage_unit.optimal_one_to_one import OptimalSelection
 from linkage_core.linkage_unit.pair_patterns import PairPatterns, merge_patterns
+from linkage_core.linkage_unit.settled_pairs import SettledPairs, settle_pairs
 from linkage_core.protocol.encoded_evidence import EncodedEvidence, mean_fill
 from linkage_core.protocol.encoded_records import EncodedRecords
 from tasks.linkage_unit.chunk_files import Arrays, Chunk
@@ -50,6 +55,8 @@ from tasks.protocol.code_version import code_version
 
 ROWS_AT_A_TIME = 1 << 16
 PAIRS = ("partners", "index_b", "passes")
+KNOWN_PAIRS = ("link_a", "link_b", "never_a", "never_b")
+OPTIMUM_COUNTS = ("components", "improved", "left_to_greedy", "pairs_left_to_greedy")
 RATES = ("match_rates", "random_rates", "household_rates")
 
 
@@ -220,6 +227,48 @@ def _model(work: OpenJob, _: int, __: int) -> Chunk:
     return Chunk({"odds": odds.odds, "probability": odds.probability}, _model_counts(model))
 
 
+def _links(work: OpenJob, _: int, __: int) -> Chunk:
+    job = work.job
+    partners, index_b = _all_pairs(job)
+    index_a = np.repeat(np.arange(len(partners), dtype=np.intp), partners)
+    sides = [map_columns(job.columns(side), job.spec, job.sides[side].rows) for side in (0, 1)]
+    pseudonyms = (sides[0].record_pseudonyms, sides[1].record_pseudonyms)
+    known = None if job.known_links_sha256 is None else _known(needed(job, "known", 0))
+    settled = settle_pairs(
+        index_a, index_b.astype(np.intp), model_of(job)[1], pseudonyms, known, job.protocol
+    )
+    links = settled.links
+    arrays = {
+        "pairs": links.pairs,
+        "probability": links.probability,
+        "posterior": links.posterior,
+        "tie_keys": settled.tie_keys,
+    }
+    if links.optimum is None:
+        return Chunk(arrays, {"optimum": None})
+    counts = {name: getattr(links.optimum, name) for name in OPTIMUM_COUNTS}
+    return Chunk({**arrays, "optimum_selected": links.optimum.selected}, {"optimum": counts})
+
+
+def known_chunk(placed: PlacedLinks) -> Chunk:
+    """Known links and forbidden pairs, as the linkage unit's own process hands them to the stage links."""
+    return Chunk({name: getattr(placed, name) for name in KNOWN_PAIRS}, {"absent": placed.absent})
+
+
+def _known(chunk: Chunk) -> PlacedLinks:
+    return PlacedLinks(*(chunk.arrays[name] for name in KNOWN_PAIRS), chunk.counts["absent"])
+
+
+def settled_pairs_of(job: Job) -> SettledPairs:
+    """The links of a job whose stage links is done."""
+    chunk = needed(job, "links", 0)
+    arrays, counts, optimum = chunk.arrays, chunk.counts["optimum"], None
+    if counts is not None:
+        optimum = OptimalSelection(arrays["optimum_selected"], **counts)
+    links = LinkProbabilities(arrays["pairs"], arrays["probability"], arrays["posterior"], optimum)
+    return SettledPairs(links, arrays["tie_keys"])
+
+
 def _all_pairs(job: Job) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
     chunks = [needed(job, "pairs", number).arrays for number in range(job.chunks)]
     none = np.empty(0, np.uint32)
@@ -284,4 +333,5 @@ STAGES: dict[str, Callable[[OpenJob, int, int], Chunk]] = {
     "pairs": _pairs,
     "patterns": _patterns,
     "model": _model,
+    "links": _links,
 }

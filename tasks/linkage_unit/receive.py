@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -85,8 +84,9 @@ def receive_deliveries(
 def _names_of_this_night(newest: list[OpenedDelivery], unit: LinkageUnit) -> tuple[str, ...]:
     """Of the folders with working files, those from which a run that was interrupted resumes."""
     state, records = unit.settings.state_folder, unit.settings.chunk_records
+    known = unit.known_links_sha256
     manifests = [(delivery.manifest, delivery.manifest_sha256) for delivery in newest]
-    jobs = [job_of(state, unit.protocol, records, two) for two in combinations(manifests, 2)]
+    jobs = [job_of(state, unit.protocol, records, two, known) for two in combinations(manifests, 2)]
     columns = [columns_folder(state, sha256).name for _, sha256 in manifests]
     return (*(job.folder.name for job in jobs), *columns)
 

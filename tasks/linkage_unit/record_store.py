@@ -44,7 +44,9 @@ class KeptRecords:
     rows: int
 
 
-def keep_records(kept: KeptRecords, columns: Path, spec: EvidenceSpec, state_folder: Path, key: bytes) -> None:
+def keep_records(
+    kept: KeptRecords, columns: Path, spec: EvidenceSpec, state_folder: Path, key: bytes
+) -> None:
     """Seal a folder of columns in place of what was kept of that custodian, whole or not at all.
 
     Raises

@@ -12,7 +12,6 @@ from linkage_core.linkage_unit.candidate_pairs import CandidatePairs
 from linkage_core.linkage_unit.known_links import (
     KNOWN_LINK,
     PlacedLinks,
-    free_pairs,
     known_links_error,
     place_known_links,
 )
@@ -21,17 +20,19 @@ from linkage_core.linkage_unit.link_probabilities import (
     ChosenThreshold,
     LinkProbabilities,
     choose_threshold,
-    link_probabilities,
     links_above,
 )
-from linkage_core.linkage_unit.link_selection import LEAST_SELECTED, LIMITS
+from linkage_core.linkage_unit.link_selection import LIMITS
 from linkage_core.linkage_unit.link_table import LinkTable, build_link_table
-from linkage_core.linkage_unit.match_model import PairOdds
-from linkage_core.linkage_unit.one_to_one import pair_tie_keys
+from linkage_core.linkage_unit.settled_pairs import SettledPairs, tie_keys_of
+from tasks.linkage_unit.block import chunk_limits, night_job
+from tasks.linkage_unit.chunk_stages import known_chunk, settled_pairs_of
 from tasks.linkage_unit.expectations.link_table import judge_link_table
 from tasks.linkage_unit.receive import ReceivedDelivery
+from tasks.linkage_unit.run_chunks import run_chunks
 from tasks.linkage_unit.score import ScoredPairs
 from tasks.linkage_unit.settings import LinkageUnit
+from tasks.linkage_unit.work_folder import begin_job
 from tasks.protocol.expectations.run_expectations import ExpectationCount, refuse_broken
 from tasks.protocol.stages import announce, stage
 
@@ -71,27 +72,43 @@ def resolve_links(
 ) -> ResolvedLinks:
     """Known links first, then by posterior as the protocol's resolution says; ties by a seeded hash of pseudonyms.
 
+    A chunk like the others, in the child process: what ``scored`` shows is read there from the chunk of the model.
+
     Raises
     ------
     NightlinkError
         E-QUALITY-TARGET when no threshold holds the protocol's target precision: nothing is published.
         E-KNOWN-LINKS when known links contradict one another.
     """
-    rules = unit.protocol.decision
-    known = _placed(a, b, unit)
-    index_a, index_b, odds, at = _left_to_decide(pairs, scored.odds, known, unit)
-    ties = _tie_keys(a, b, index_a, index_b, odds, unit)
-    links = link_probabilities(odds, index_a, index_b, ties, len(a.records), len(b.records), rules.resolution)
+    job, known = night_job(a, b, unit), _placed(a, b, unit)
+    begin_job(job)
+    if known is not None:
+        job.write("known", 0, known_chunk(known))
+    run_chunks(job, [("links", 1)], chunk_limits(unit))
+    return decide_links(a, b, pairs, settled_pairs_of(job), known, unit)
+
+
+def decide_links(
+    a: ReceivedDelivery,
+    b: ReceivedDelivery,
+    pairs: CandidatePairs,
+    settled: SettledPairs,
+    known: PlacedLinks | None,
+    unit: LinkageUnit,
+) -> ResolvedLinks:
+    """The threshold, the decisions, and the link table as it is published, with its expectations."""
+    rules, links = unit.protocol.decision, settled.links
     threshold = choose_threshold(links, rules.target_precision)
     _refuse_unsupported(threshold, rules.target_precision)
     decisions = decide(links.probability, links_above(links, threshold), possible=rules.possible)
     chosen = PublishedPairs(
-        index_a[links.pairs], index_b[links.pairs], links.probability, decisions, ties[links.pairs]
+        pairs.index_a[links.pairs],
+        pairs.index_b[links.pairs],
+        links.probability,
+        decisions,
+        settled.tie_keys,
     )
-    passes, pass_names = (
-        pairs.passes[links.pairs if at is None else at[links.pairs]],
-        unit.protocol.proposer_names,
-    )
+    passes, pass_names = pairs.passes[links.pairs], unit.protocol.proposer_names
     if known is not None:
         passes = np.concatenate([passes, _passes_of_known(pairs, known, len(pass_names))])
         chosen, pass_names = _with_known(chosen, known, a, b, unit), (*pass_names, KNOWN_LINK)
@@ -125,58 +142,18 @@ def _placed(a: ReceivedDelivery, b: ReceivedDelivery, unit: LinkageUnit) -> Plac
     )
 
 
-def _left_to_decide(
-    pairs: CandidatePairs, odds: PairOdds, known: PlacedLinks | None, unit: LinkageUnit
-) -> tuple[Indices, Indices, PairOdds, Indices | None]:
-    """The candidates that known links leave open, and their positions among all; None for all of them."""
-    if known is None:
-        return pairs.index_a, pairs.index_b, odds, None
-    at = free_pairs(pairs.index_a, pairs.index_b, known, LIMITS[unit.protocol.decision.resolution])
-    left = PairOdds(odds.odds[at], odds.probability[at])
-    return pairs.index_a[at], pairs.index_b[at], left, at
-
-
-def _tie_keys(
-    a: ReceivedDelivery,
-    b: ReceivedDelivery,
-    index_a: Indices,
-    index_b: Indices,
-    odds: PairOdds,
-    unit: LinkageUnit,
-) -> npt.NDArray[np.uint64]:
-    """Tie keys of the pairs that may enter the resolution; 0 for the many that do not.
-
-    Without competition a pair's posterior is higher than with it, so its odds decide whether it may.
-    """
-    limits = LIMITS[unit.protocol.decision.resolution]
-    competing = limits.one_a_record_of_a and limits.one_a_record_of_b
-    keys = np.zeros(len(index_a), np.uint64)
-    entered = np.flatnonzero((odds.probability if competing else odds.odds) >= LEAST_SELECTED)
-    keys[entered] = _keys_of_pairs(a, b, index_a[entered], index_b[entered], unit)
-    return keys
-
-
-def _keys_of_pairs(
-    a: ReceivedDelivery, b: ReceivedDelivery, index_a: Indices, index_b: Indices, unit: LinkageUnit
-) -> npt.NDArray[np.uint64]:
-    return pair_tie_keys(
-        a.records.record_pseudonyms[index_a],
-        b.records.record_pseudonyms[index_b],
-        seed=unit.protocol.project.encode(),
-    )
-
-
 def _with_known(
     chosen: PublishedPairs, known: PlacedLinks, a: ReceivedDelivery, b: ReceivedDelivery, unit: LinkageUnit
 ) -> PublishedPairs:
     """The chosen pairs, and after them the known links, which are matches whatever the model says."""
     count = len(known.link_a)
+    pseudonyms = (a.records.record_pseudonyms, b.records.record_pseudonyms)
     return PublishedPairs(
         np.concatenate([chosen.index_a, known.link_a]),
         np.concatenate([chosen.index_b, known.link_b]),
         np.concatenate([chosen.probability, np.ones(count)]),
         np.concatenate([chosen.decision, np.full(count, Decision.MATCH, np.uint8)]),
-        np.concatenate([chosen.tie_keys, _keys_of_pairs(a, b, known.link_a, known.link_b, unit)]),
+        np.concatenate([chosen.tie_keys, tie_keys_of(known.link_a, known.link_b, pseudonyms, unit.protocol)]),
     )
 
 

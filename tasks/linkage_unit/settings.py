@@ -94,6 +94,11 @@ class LinkageUnit:
     """Of what the linkage unit keeps from night to night, derived from its encryption key."""
     known_links: KnownLinks | None = None
 
+    @property
+    def known_links_sha256(self) -> str | None:
+        """Digest of the file of known links, where there is one."""
+        return None if self.known_links is None else self.known_links.sha256
+
     def __repr__(self) -> str:
         return "LinkageUnit()"
 

@@ -160,6 +160,7 @@ class Job:
     code_version: str
     chunk_records: int
     sides: tuple[JobSide, JobSide]
+    known_links_sha256: str | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -183,6 +184,7 @@ class Job:
             "chunk_records": self.chunk_records,
             "protocol": self.protocol.model_dump(mode="json"),
             "sides": sides,
+            "known_links_sha256": self.known_links_sha256,
         }
         return json.dumps(document, sort_keys=True).encode()
 
@@ -250,6 +252,7 @@ def open_job(folder: Path) -> Job:
         document["code_version"],
         document["chunk_records"],
         (sides[0], sides[1]),
+        document["known_links_sha256"],
     )
 
 
@@ -258,10 +261,11 @@ def job_of(
     protocol: LinkageProtocol,
     chunk_records: int,
     deliveries: tuple[tuple[DeliveryManifest, str], tuple[DeliveryManifest, str]],
+    known_links_sha256: str | None = None,
 ) -> Job:
-    """The job of linking two deliveries, each given as manifest and digest, with this code."""
+    """The job of linking two deliveries, each given as manifest and digest, with this code and these known links."""
     first, second = (JobSide(sha256, m.row_count, m.aggregates) for m, sha256 in deliveries)
-    return Job(state_folder, protocol, code_version(), chunk_records, (first, second))
+    return Job(state_folder, protocol, code_version(), chunk_records, (first, second), known_links_sha256)
 
 
 def remove_work(state_folder: Path, keep: tuple[str, ...] = ()) -> None:

@@ -2,7 +2,7 @@
 
 Run: ``python -m tests.benchmarks.bench_nearest [k]`` (after ``make peers``)
 
-Filters of 100,000 generated people a side under the deployed protocol. One thread and its CPU time on each side,
+CLKs of 100,000 generated people a side. One thread and its CPU time on each side,
 preparation included on ours; five rounds in which everyone runs once; medians. The peer counts Hamming distances;
 Dice is ours alone.
 """

@@ -2,7 +2,7 @@
 
 Run: ``python -m tests.benchmarks.bench_threshold_join [threshold]`` (after ``make peers``)
 
-Filters of 100,000 generated people a side under the deployed protocol. One thread and its CPU time on each side,
+CLKs of 100,000 generated people a side. One thread and its CPU time on each side,
 preparation included on ours; five rounds in which everyone runs once; medians. The limit is AND and popcount of two
 whole rows in the first cache, so pruning can beat it. Full width does not fold: every word is looked at, ORed in
 groups before it is counted, or counted whole. Two threads are wall time: other work on the machine shows.

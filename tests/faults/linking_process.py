@@ -10,7 +10,7 @@ from tasks.linkage_unit.work_folder import Job, open_job
 
 
 def all_stages(job: Job) -> list[tuple[str, int]]:
-    return [("plan", 1), ("pairs", job.chunks), ("patterns", job.chunks), ("model", 1)]
+    return [("plan", 1), ("pairs", job.chunks), ("patterns", job.chunks), ("model", 1), ("links", 1)]
 
 
 if __name__ == "__main__":

@@ -150,14 +150,14 @@ def spoiled_job(job: Job, done_job: Job) -> Job:
 
 @pytest.fixture
 def spoil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Have the children of this test meet a fault: what, at which chunk of pairs, how many MiB."""
+    """Have the children of this test meet a fault: what, at which chunk of which stage, how many MiB."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(SPOILED), str(CHECKOUT)]))
     return lambda fault: (tmp_path / "fault").write_text(fault)
 
 
 def test_a_kernel_that_spins_is_killed_at_its_deadline(spoiled_job: Job, spoil) -> None:  # noqa: ANN001
-    spoil("spin 2 0")
+    spoil("spin pairs 2 0")
     began, before = time.monotonic(), set(psutil.Process().children())  # other tests' servers
     with pytest.raises(NightlinkError, match="E-TIMEOUT.*within 5 s; its process was killed"):
         run_chunks(spoiled_job, PAIRS, replace(LIMITS, deadline_s=5.0))
@@ -170,7 +170,7 @@ def test_a_kernel_that_spins_is_killed_at_its_deadline(spoiled_job: Job, spoil) 
 def test_a_chunk_that_runs_out_of_memory_is_done_in_smaller_pieces(
     spoiled_job: Job, done_job: Job, spoil, capsys: pytest.CaptureFixture
 ) -> None:  # noqa: ANN001
-    spoil("memory 3 4000")
+    spoil("memory pairs 3 4000")
     run_chunks(spoiled_job, PAIRS, replace(LIMITS, memory_mib=1500))
     assert (
         "chunk 3 of pairs out of memory at a limit of 1500 MiB; again in smaller" in capsys.readouterr().err
@@ -181,7 +181,7 @@ def test_a_chunk_that_runs_out_of_memory_is_done_in_smaller_pieces(
 
 @only_linux
 def test_a_chunk_that_never_fits_fails_with_its_code(spoiled_job: Job, spoil) -> None:  # noqa: ANN001
-    spoil("memory-always 2 4000")
+    spoil("memory-always pairs 2 4000")
     with pytest.raises(NightlinkError, match="E-CHUNK-MEMORY.*chunk 2 of pairs"):
         run_chunks(spoiled_job, PAIRS, replace(LIMITS, memory_mib=1500))
 
@@ -189,15 +189,30 @@ def test_a_chunk_that_never_fits_fails_with_its_code(spoiled_job: Job, spoil) ->
 def test_a_child_that_is_killed_once_costs_nothing_and_twice_fails(
     spoiled_job: Job, done_job: Job, spoil
 ) -> None:  # noqa: ANN001
-    spoil("die 5 0")
+    spoil("die pairs 5 0")
     with pytest.raises(
         NightlinkError, match=f"E-CHUNK-DIED.*chunk 5 of pairs ended by signal {signal.SIGKILL:d}"
     ):
         run_chunks(spoiled_job, PAIRS, LIMITS)
-    spoil("die-once 5 0")
+    spoil("die-once pairs 5 0")
     run_chunks(spoiled_job, PAIRS, LIMITS)
     assert chunks_of(spoiled_job).items() <= chunks_of(done_job).items()
     assert all(spoiled_job.read("pairs", n) for n in range(spoiled_job.chunks))
+
+
+@only_linux
+def test_resolution_is_ended_starved_and_killed_like_any_chunk(job: Job, done_job: Job, spoil) -> None:  # noqa: ANN001
+    copy_chunks(done_job, job, "pa*", "plan-*", "model-*")
+    links, path = [("links", 1)], job.folder / "links-000000.chunk"
+    spoil("spin links 0 0")
+    with pytest.raises(NightlinkError, match="E-TIMEOUT"):
+        run_chunks(job, links, replace(LIMITS, deadline_s=5.0))
+    assert not path.exists()
+    for fault in ("memory links 0 4000", "die-once links 0 0"):
+        spoil(fault)
+        run_chunks(job, links, replace(LIMITS, memory_mib=1500))
+        assert path.read_bytes() == chunks_of(done_job)[path.name]
+        path.unlink()
 
 
 def test_a_disk_without_room_is_told_and_leaves_no_half_chunk(job: Job) -> None:

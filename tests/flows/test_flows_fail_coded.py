@@ -30,7 +30,7 @@ def _coded(code: str) -> NightlinkError:
 
 @contextmanager
 def _nothing(*_: object, **__: object) -> Iterator[SimpleNamespace]:
-    yield SimpleNamespace(published_before=False)
+    yield SimpleNamespace(published_before=False, erased_of=None)
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_no_argument_or_result_of_a_stage_is_stored(
     monkeypatch.setattr(prose, "score_pairs", stage("score pairs")(lambda a, b, pairs, unit: [pairs, a]))
     for name in ("resolve_links", "summarise_night", "load_links", "publish_linkage_report"):
         monkeypatch.setattr(prose, name, stage(name)(lambda *_: planted))
-    state = linkage_flow(lambda night, unit: (planted, planted))
+    state = linkage_flow(lambda night, unit, erased_of: (planted, planted))
     assert state.is_completed()
     assert planted.encode() not in stored()
 

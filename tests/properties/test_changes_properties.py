@@ -125,7 +125,9 @@ def _encoded(records: EncodedRecords, site: object) -> EncodedDelivery:
 @contextmanager
 def history() -> Iterator[History]:
     folder = Path(tempfile.mkdtemp(prefix="changes-"))
-    aggregates = patch.object(deliver, "aggregates_of", lambda encoded, *_: some_aggregates(encoded.rows, PROTOCOL))
+    aggregates = patch.object(
+        deliver, "aggregates_of", lambda encoded, *_: some_aggregates(encoded.rows, PROTOCOL)
+    )
     try:
         with aggregates, patch.object(deliver, "PART_ROWS", PART):
             yield History(folder)
@@ -140,9 +142,11 @@ STEP = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.lists(st.tuples(STEP, EDITS), min_size=3, max_size=9))
-def test_any_history_ends_in_the_bytes_of_its_last_night(steps: list[tuple[str, list[tuple[int, int]]]]) -> None:
+def test_any_history_ends_in_the_bytes_of_its_last_night(
+    steps: list[tuple[str, list[tuple[int, int]]]],
+) -> None:
     with history() as h:
         h.deliver([(person, 1) for person in range(PEOPLE)])
         for step, edits in steps:
@@ -259,7 +263,10 @@ def test_records_of_a_former_epoch_are_deleted_when_a_new_one_begins() -> None:
         assert kept.read_bytes() != before
 
 
-@given(st.dictionaries(st.integers(0, 9), st.integers(1, 3)), st.dictionaries(st.integers(0, 9), st.integers(1, 3)))
+@given(
+    st.dictionaries(st.integers(0, 9), st.integers(1, 3)),
+    st.dictionaries(st.integers(0, 9), st.integers(1, 3)),
+)
 def test_differences_applied_are_the_next_state(before: dict[int, int], after: dict[int, int]) -> None:
     old, new = records_of(before), records_of(after)
     was, now = state_rows(old), state_rows(new)

@@ -23,8 +23,8 @@ def _spoiled(stage):
     honest = chunk_stages.STAGES[stage]
 
     def compute(work, number, pieces):
-        fault, chunk, amount = Path(os.environ["HOME"], "fault").read_text().split()
-        if number == int(chunk):
+        fault, where, chunk, amount = Path(os.environ["HOME"], "fault").read_text().split()
+        if where == stage and number == int(chunk):
             if fault == "spin":
                 _spin(np.zeros(1, np.int64))
             if fault == "memory":
@@ -38,4 +38,5 @@ def _spoiled(stage):
     return compute
 
 
-chunk_stages.STAGES["pairs"] = _spoiled("pairs")
+for name in ("pairs", "links"):
+    chunk_stages.STAGES[name] = _spoiled(name)

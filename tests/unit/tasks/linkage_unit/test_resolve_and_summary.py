@@ -12,14 +12,16 @@ import pytest
 from linkage_core.custodian.record_pseudonyms import record_pseudonyms
 from linkage_core.errors import NightlinkError
 from linkage_core.linkage_unit.filter_candidates import candidates_by_filters
-from linkage_core.linkage_unit.known_links import HEADER, parse_known_links
+from linkage_core.linkage_unit.known_links import HEADER, parse_known_links, place_known_links
 from linkage_core.linkage_unit.link_probabilities import LinkProbabilities
+from linkage_core.linkage_unit.link_selection import LIMITS
 from linkage_core.linkage_unit.link_table import link_table_digest, links_as_rows
 from linkage_core.linkage_unit.match_model import PairOdds
+from linkage_core.linkage_unit.settled_pairs import SettledPairs, settle_pairs
 from tasks.linkage_unit.block import block_records
 from tasks.linkage_unit.linked_custodians import LinkedCustodians
 from tasks.linkage_unit.receive import receive_deliveries
-from tasks.linkage_unit.resolve import ResolvedLinks, resolve_links
+from tasks.linkage_unit.resolve import ResolvedLinks, decide_links, resolve_links
 from tasks.linkage_unit.score import score_pairs
 from tasks.linkage_unit.settings import LinkageUnit
 from tasks.linkage_unit.summary import summarise_night
@@ -45,6 +47,17 @@ def night(delivered_world: SmallWorld):  # noqa: ANN201
 def _with(unit: LinkageUnit, part: str, **changes: object) -> LinkageUnit:
     changed = getattr(unit.protocol, part).model_copy(update=changes)
     return replace(unit, protocol=unit.protocol.model_copy(update={part: changed}))
+
+
+def _resolve_here(a, b, pairs, scores, unit: LinkageUnit) -> ResolvedLinks:  # noqa: ANN001
+    """As `resolve_links` does, of these very arrays and in this process."""
+    pseudonyms = (a.records.record_pseudonyms, b.records.record_pseudonyms)
+    known = None
+    if unit.known_links is not None:
+        limits = LIMITS[unit.protocol.decision.resolution]
+        known = place_known_links(unit.known_links, ("hospital", "pharmacy"), pseudonyms, limits)
+    settled = settle_pairs(pairs.index_a, pairs.index_b, scores.odds, pseudonyms, known, unit.protocol)
+    return decide_links(a, b, pairs, settled, known, unit)
 
 
 def test_the_known_pairs_are_found(night, delivered_world: SmallWorld) -> None:  # noqa: ANN001
@@ -79,30 +92,26 @@ def test_the_order_of_pairs_does_not_matter(night, delivered_world: SmallWorld) 
         pairs, index_a=pairs.index_a[order], index_b=pairs.index_b[order], passes=pairs.passes[order]
     )
     odds = PairOdds(scores.odds.odds[order], scores.odds.probability[order])
-    again = resolve_links(a, b, shuffled, replace(scores, odds=odds), delivered_world.unit)
+    again = _resolve_here(a, b, shuffled, replace(scores, odds=odds), delivered_world.unit)
     assert link_table_digest(again.table) == link_table_digest(links.table)
 
 
-def test_a_link_table_that_is_not_one_to_one_is_refused(
-    night,
-    delivered_world: SmallWorld,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: ANN001
-) -> None:
+def test_a_link_table_that_is_not_one_to_one_is_refused(night, delivered_world: SmallWorld) -> None:  # noqa: ANN001
     a, b, pairs, scores, _ = night
     likely = np.ones(len(scores.odds.odds))  # many likely pairs for one record
     everything = LinkProbabilities(np.arange(len(likely)), likely, likely)
-    monkeypatch.setattr("tasks.linkage_unit.resolve.link_probabilities", lambda *_: everything)
+    settled = SettledPairs(everything, np.zeros(len(likely), np.uint64))
     with pytest.raises(
         NightlinkError, match="E-DQ-EXPECTATION.*at the point link_table.*be_unique of record_a"
     ):
-        resolve_links(a, b, pairs, scores, delivered_world.unit)
+        decide_links(a, b, pairs, settled, None, delivered_world.unit)
 
 
 def test_a_night_that_cannot_hold_its_target_stops_visibly(night, delivered_world: SmallWorld) -> None:  # noqa: ANN001
     a, b, pairs, scores, _ = night
     nothing = replace(scores, odds=PairOdds(np.zeros_like(scores.odds.odds), np.zeros_like(scores.odds.odds)))
     with pytest.raises(NightlinkError, match="E-QUALITY-TARGET.*reaches 0.99"):
-        resolve_links(a, b, pairs, nothing, delivered_world.unit)
+        _resolve_here(a, b, pairs, nothing, delivered_world.unit)
 
 
 def test_more_pairs_than_the_budget_are_refused(night, delivered_world: SmallWorld) -> None:  # noqa: ANN001
@@ -164,7 +173,7 @@ def test_no_identifier_and_no_pseudonym_is_in_the_summary(night, delivered_world
 
 def _table_of(night, unit: LinkageUnit):  # noqa: ANN001, ANN202
     a, b, pairs, scores, _ = night
-    links = resolve_links(a, b, pairs, scores, unit)
+    links = _resolve_here(a, b, pairs, scores, unit)
     found = set(zip(map(bytes, links.table.pseudonym_a), map(bytes, links.table.pseudonym_b), strict=True))
     return links, found
 
@@ -250,3 +259,6 @@ def test_known_links_are_published_and_forbidden_pairs_are_not(night, delivered_
         "sha256": unit.known_links.sha256, "links": 1, "never": 1, "absent": 1,
     }  # fmt: skip
     assert sum(row[4][-1:] == ("known_link",) for row in links_as_rows(again.table)) == 1
+    whole_night = (block_records(a, b, unit), score_pairs(a, b, night[2], unit))
+    chunk_by_chunk = resolve_links(a, b, *whole_night, unit)
+    assert link_table_digest(chunk_by_chunk.table) == link_table_digest(again.table)
