@@ -50,7 +50,7 @@ coverage: setup ## branch coverage of linkage_core by the tests that need no ser
 		tests/unit tests/spec tests/properties tests/golden
 
 bench: setup peers ## how fast, on this machine, beside clkhash, anonlink, faiss and the machine's limit
-	@for name in encode clk sealing candidates dice_pairs threshold_join nearest; do \
+	@for name in encode clk hardened sealing candidates dice_pairs threshold_join nearest; do \
 		echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
 
 clean: ## caches; the virtual environment stays
@@ -108,3 +108,8 @@ PEOPLE ?= 1000000
 .PHONY: bench-custodian-million
 bench-custodian-million: setup ## a custodian's night with PEOPLE people, from PostgreSQL to the exchange: seconds by stage, peak memory
 	@$(BIN)/python -m tests.benchmarks.bench_custodian_million --people $(PEOPLE)
+
+LINKS ?= 10000000
+.PHONY: bench-warehouse
+bench-warehouse: setup ## the cookbook's questions over LINKS generated links: times, and no sequential scan in a plan
+	@$(BIN)/python -m tests.benchmarks.bench_warehouse --links $(LINKS) $(if $(FOLDER),--folder $(FOLDER))

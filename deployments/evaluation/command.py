@@ -99,7 +99,9 @@ def _linkage_keys(keys: int, seed: int | None) -> list[bytes]:
 
 
 def _line(number: int, one: LinkageFigures) -> str:
-    shown = ("ap", "best_f1", "r_at_p95", "r_at_p99", "candidate_recall", "output_precision", "output_f1")
+    shown = (
+        "ap", "best_f1", "best_f1_at_p98", "r_at_p95", "r_at_p99", "candidate_recall", "output_precision", "output_f1",
+    )  # fmt: skip
     figures = ", ".join(f"{name} {getattr(one, name):.4f}" for name in shown)
     refused = "" if one.reached else "; no threshold holds the target: nothing is output"
     return f"key {number + 1}: {figures}, pairs {one.pairs_scored}{refused}"

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linkage_core.custodian.sha256_lanes import move_bytes
+from linkage_core.custodian.byte_moves import move_bytes
 from linkage_core.errors import NightlinkError
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)

@@ -97,9 +97,14 @@ def add_field(
         raise _wrong_input(
             f"positions as {positions.dtype} {positions.shape}", f"uint16 (tokens, {most} or more)"
         )
-    _set_bits_kernel(
-        filters, value_of_row, q_grams.starts, q_grams.gram_ids, positions, field_bits, max_bits_per_q_gram
-    )
+    values = len(q_grams.starts) - 1
+    if 2 * values > len(filters):
+        _set_bits_kernel(filters, value_of_row, q_grams.starts, q_grams.gram_ids, positions, field_bits, most)
+        return
+    of_value = np.zeros((values, filters.shape[1]), np.uint64)
+    every = np.arange(values, dtype=np.intp)
+    _set_bits_kernel(of_value, every, q_grams.starts, q_grams.gram_ids, positions, field_bits, most)
+    _add_rows_kernel(filters, value_of_row, of_value)
 
 
 def _wrong_input(found: str, expected: str) -> NightlinkError:
@@ -110,15 +115,35 @@ def _wrong_input(found: str, expected: str) -> NightlinkError:
 
 @numba.njit(cache=True, nogil=True)
 def _set_bits_kernel(filters, value_of_row, starts, gram_ids, positions, bits, most):  # type: ignore[no-untyped-def] # pragma: no cover
+    words = filters.shape[1]
+    masks = np.zeros((len(positions), words), np.uint64)  # each q-gram's bits where it gets the most it can
+    for gram in range(len(positions)):
+        for j in range(most):
+            _set_bit(masks, gram, positions[gram, j])
     for row in range(len(value_of_row)):
         value = value_of_row[row]
         if value < 0:
             continue
-        first, stop = starts[value], starts[value + 1]
-        grams = stop - first
+        first, grams = starts[value], starts[value + 1] - starts[value]
         for k in range(grams):
             share = min(most, bits // grams + (1 if k < bits % grams else 0))
             gram = gram_ids[first + k]
-            for j in range(share):
-                position = positions[gram, j]
-                filters[row, position >> 6] |= np.uint64(1) << np.uint64(position & 63)
+            if share == most:
+                for word in range(words):
+                    filters[row, word] |= masks[gram, word]
+            else:
+                for j in range(share):
+                    _set_bit(filters, row, positions[gram, j])
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_rows_kernel(filters, value_of_row, of_value):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    for row in range(len(value_of_row)):
+        if value_of_row[row] >= 0:
+            for word in range(filters.shape[1]):
+                filters[row, word] |= of_value[value_of_row[row], word]
+
+
+@numba.njit(cache=True, nogil=True)
+def _set_bit(filters, row, position):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    filters[row, position >> 6] |= np.uint64(1) << np.uint64(position & 63)

@@ -20,11 +20,12 @@ from linkage_core.custodian.blocking_keys import (
     BLOCKING_FUNCTIONS,
     STREET_KINDS,
     STREET_START_LETTERS,
+    year_sorted_day_month,
 )
 from linkage_core.custodian.text_columns import text_buffers
 
 _SPACE, _ZERO, _NINE = 0x20, 0x30, 0x39
-_SOUNDEX_CHARS = 4
+_SOUNDEX_CHARS, _DATE_DIGITS = 4, 8
 _LONGEST_KIND = 8
 """Letters of a kind of street that fit into one 64-bit word; the table has none longer."""
 
@@ -41,6 +42,8 @@ def code_values(
     functions : mapping of str to callable
         The codes' functions, for those that no column code is for, and for values that are not ASCII.
     """
+    if code == "nickname_sound":
+        return code_values(code_values(values, "nickname", functions), "soundex", functions)
     column_code = COLUMN_CODES.get(code)
     if column_code is not None and _is_lower_ascii(values):
         return column_code(values)
@@ -50,8 +53,7 @@ def code_values(
 
 def _is_lower_ascii(values: pa.Array) -> bool:
     data, offsets = text_buffers(values)
-    used = data[offsets[0] : offsets[-1]]
-    return not ((used >= 0x80) | ((used >= 0x41) & (used <= 0x5A))).any()
+    return bool(_lower_ascii_kernel(data[offsets[0] : offsets[-1]]))
 
 
 def _slice(start: int, stop: int | None, values: pa.Array) -> pa.Array:
@@ -59,9 +61,14 @@ def _slice(start: int, stop: int | None, values: pa.Array) -> pa.Array:
 
 
 def _year_sorted_day_month(dates: pa.Array) -> pa.Array:
-    month, day = _slice(4, 6, dates), _slice(6, 8, dates)
-    smaller, larger = pc.min_element_wise(month, day), pc.max_element_wise(month, day)
-    return pc.binary_join_element_wise(_slice(0, 4, dates), smaller, larger, "")
+    data, offsets = text_buffers(dates)
+    if (np.diff(offsets) != _DATE_DIGITS).any():
+        return pa.array([year_sorted_day_month(date) for date in dates.to_pylist()], pa.utf8())
+    digits = data[offsets[0] : offsets[-1]].reshape(-1, _DATE_DIGITS).copy()
+    month_last = (digits[:, 4:6] * (256, 1)).sum(axis=1) > (digits[:, 6:8] * (256, 1)).sum(axis=1)
+    digits[month_last, 4:] = digits[month_last][:, [6, 7, 4, 5]]
+    starts = np.arange(len(digits) + 1, dtype=np.int32) * _DATE_DIGITS
+    return pa.StringArray.from_buffers(len(digits), pa.py_buffer(starts), pa.py_buffer(digits))
 
 
 def _house_number(streets: pa.Array) -> pa.Array:
@@ -123,6 +130,14 @@ def _pieces(
     _gather_kernel(data, first, offsets, kept)
     pieces = pa.StringArray.from_buffers(len(length), pa.py_buffer(offsets), pa.py_buffer(kept))
     return pc.if_else(pa.array(length > 0), pieces, pa.scalar(None, pa.utf8()))
+
+
+@numba.njit(cache=True, nogil=True)
+def _lower_ascii_kernel(data):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    found = False
+    for byte in data:
+        found |= (byte >= 0x80) | ((byte >= 0x41) & (byte <= 0x5A))
+    return not found
 
 
 @numba.njit(cache=True, nogil=True)

@@ -5,8 +5,8 @@ Armknecht, Heng and Schnell 2023, "Strengthening privacy-preserving record linka
 near filters keep their order, all others saturate at one half, and graph matching finds nothing to hold on to
 (PRIVACY, table of t).
 
-Records go through in groups of 64: a group's filters are transposed, so that one word holds one bit of 64
-records, and an output bit of all 64 is the XOR of ``t`` words.
+Records go through in groups of 512: a group's filters are transposed, so that a row of eight words holds one bit of all
+of them, and an output bit of all is the XOR of ``t`` rows.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from linkage_core.custodian.keyed_hashing import hmac_sha256_many
+from linkage_core.custodian.wide_words import WIDE, swap_bits, xor_rows
 from linkage_core.errors import NightlinkError
 
-LANES = 64
+WORD_BITS = 64
 DRAWS_A_DIGEST = 16
 MESSAGE_BYTES = 8
 
@@ -46,8 +47,8 @@ def diffusion_table(key: bytes, filter_bits: int, diffused_bits: int, terms: int
     NightlinkError
         E-KERNEL-INPUT when the sizes do not fit.
     """
-    power_of_two = LANES <= filter_bits <= 1 << 16 and filter_bits & (filter_bits - 1) == 0
-    if not power_of_two or diffused_bits % LANES or not 1 <= terms <= filter_bits // 4:
+    power_of_two = WORD_BITS <= filter_bits <= 1 << 16 and filter_bits & (filter_bits - 1) == 0
+    if not power_of_two or diffused_bits % WORD_BITS or not 1 <= terms <= filter_bits // 4:
         raise _wrong_input(
             f"{filter_bits} bits to {diffused_bits}, {terms} terms",
             "a power of two, a multiple of 64, and at most a quarter of the bits as terms",
@@ -81,12 +82,12 @@ def diffuse(filters: npt.NDArray[np.uint64], table: npt.NDArray[np.uint16]) -> n
     """
     if filters.dtype != np.uint64 or filters.ndim != 2:
         raise _wrong_input(f"filters as {filters.dtype} of shape {filters.shape}", "uint64, (n, words)")
-    if table.dtype != np.uint16 or table.ndim != 2 or len(table) % LANES:
+    if table.dtype != np.uint16 or table.ndim != 2 or len(table) % WORD_BITS:
         raise _wrong_input(f"table as {table.dtype} of shape {table.shape}", "uint16, (64 k, terms)")
-    if table.size and int(table.max()) >= LANES * filters.shape[1]:
+    if table.size and int(table.max()) >= WORD_BITS * filters.shape[1]:
         raise _wrong_input(f"a table beyond {filters.shape[1]} words", "a table of the filters' length")
-    out = np.zeros((len(filters), len(table) // LANES), np.uint64)
-    _diffuse_kernel(np.ascontiguousarray(filters), table, out)
+    out = np.zeros((len(filters), len(table) // WORD_BITS), np.uint64)
+    _diffuse_kernel(np.ascontiguousarray(filters), np.ascontiguousarray(table), out)
     return out
 
 
@@ -118,41 +119,48 @@ def _wrong_input(found: str, expected: str) -> NightlinkError:
 
 @numba.njit(cache=True, nogil=True)
 def _diffuse_kernel(filters, table, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    records, words = filters.shape
-    sliced = np.empty(words * 64, np.uint64)
-    mixed = np.empty(64, np.uint64)
-    for first in range(0, records, 64):
-        lanes = min(64, records - first)
-        for w in range(words):
+    terms, positions = table.shape[1], table.reshape(-1)
+    sliced, mixed = np.zeros((filters.shape[1] * 64, WIDE), np.uint64), np.empty((64, WIDE), np.uint64)
+    for first in range(0, len(filters), 64 * WIDE):
+        for word in range(filters.shape[1]):
+            bits = sliced[64 * word : 64 * word + 64]
+            _take_word(filters, first, word, bits)
+            _transpose_64(bits)
+        for word in range(out.shape[1]):
             for k in range(64):
-                sliced[64 * w + k] = filters[first + k, w] if k < lanes else np.uint64(0)
-            _transpose_64(sliced[64 * w : 64 * w + 64])
-        for group in range(out.shape[1]):
-            for k in range(64):
-                bits = np.uint64(0)
-                for t in range(table.shape[1]):
-                    bits ^= sliced[table[64 * group + k, t]]
-                mixed[k] = bits
+                xor_rows(sliced, positions, (64 * word + k) * terms, terms, mixed, k)
             _transpose_64(mixed)
-            for k in range(lanes):
-                out[first + k, group] = mixed[k]
+            _put_word(mixed, out, first, word)
+
+
+@numba.njit(cache=True, nogil=True)
+def _take_word(filters, first, word, bits):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """One word of each record from ``first`` on: record ``first + 64 * w + k`` to ``bits[k, w]``."""
+    for w in range(WIDE):
+        for k in range(64):
+            record = first + 64 * w + k
+            bits[k, w] = filters[record, word] if record < len(filters) else np.uint64(0)
+
+
+@numba.njit(cache=True, nogil=True)
+def _put_word(bits, out, first, word):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    for w in range(WIDE):
+        for k in range(min(64, len(out) - first - 64 * w)):
+            out[first + 64 * w + k, word] = bits[k, w]
 
 
 @numba.njit(cache=True, nogil=True)
 def _transpose_64(rows):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Transpose a 64 x 64 bit matrix in place: bit ``i`` of row ``j`` and bit ``j`` of row ``i`` swap.
+    """Transpose 64 x 64 bit matrices in place, one a column: bit ``i`` of row ``j`` and bit ``j`` of row ``i`` swap.
 
     Recursive block swaps: Warren 2012, "Hacker's Delight", 2nd edition, section 7-3.
     """
     width = 32
     mask = np.uint64(0x00000000FFFFFFFF)
     while width:
-        shift = np.uint64(width)
         k = 0
         while k < 64:
-            swap = ((rows[k] >> shift) ^ rows[k + width]) & mask
-            rows[k] ^= swap << shift
-            rows[k + width] ^= swap
+            swap_bits(rows, k, k + width, np.uint64(width), mask)
             k = (k + width + 1) & ~width
         width >>= 1
         mask ^= mask << np.uint64(width)

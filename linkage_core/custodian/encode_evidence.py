@@ -7,7 +7,7 @@ of it is small. Then any records can be encoded by themselves; the result does n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -112,11 +112,24 @@ def survey_evidence(
 
 
 def encode_surveyed(
-    records: pa.RecordBatch, encoder: EvidenceEncoder, survey: EvidenceSurvey
+    records: pa.RecordBatch,
+    encoder: EvidenceEncoder,
+    survey: EvidenceSurvey,
+    order: npt.NDArray[np.intp] | None = None,
 ) -> tuple[EncodedEvidence, tuple[FilterFill, ...]]:
-    """Encode some of the surveyed records, in their order; the fill of each group's filters."""
+    """Encode some of the surveyed records; the fill of each group's filters.
+
+    Parameters
+    ----------
+    order : ndarray of intp, shape (n,), optional
+        The rows as they are to come out; as they are by default.
+    """
     spec, rows = encoder.spec, records.num_rows
     columns = field_columns(records, spec.fields, encoder.functions)
+    if order is not None:  # texts are dear to move; what is known of them is not
+        columns = {
+            n: replace(column, value_of_row=column.value_of_row[order]) for n, column in columns.items()
+        }
     encoded = [
         encode_group(columns, group, encoder.field_specs, encoder.keys.groups[group.name], rows, table)
         for group, table in zip(spec.groups, encoder.tables, strict=True)

@@ -112,7 +112,8 @@ def survey_buckets(
     missing = SAMPLE_RECORDS
     for bucket in buckets:
         if missing > 0:
-            sample.append(_in_order(bucket, encoder)[0].slice(0, missing))
+            records, _, order = _with_order(bucket, encoder)
+            sample.append(records.take(pa.array(order[:missing])))
             missing -= sample[-1].num_rows
     return survey_evidence(
         _Chained(buckets),
@@ -128,9 +129,9 @@ def encode_bucket(
     bucket: Iterable[pa.RecordBatch], encoder: RecordEncoder, survey: EvidenceSurvey
 ) -> EncodedPart:
     """Encode one bucket's records, in the order of their pseudonyms."""
-    ordered, pseudonyms = _in_order(bucket, encoder)
-    evidence, fills = encode_surveyed(ordered, encoder.evidence, survey)
-    return EncodedPart(EncodedRecords(pseudonyms, evidence), fills)
+    rows, pseudonyms, order = _with_order(bucket, encoder)
+    evidence, fills = encode_surveyed(rows, encoder.evidence, survey, order)
+    return EncodedPart(EncodedRecords(pseudonyms[order], evidence), fills)
 
 
 def add_fills(fills: Iterable[tuple[FilterFill, ...]], groups: int) -> tuple[FilterFill, ...]:
@@ -152,14 +153,14 @@ class _Chained:
             yield from bucket
 
 
-def _in_order(
+def _with_order(
     bucket: Iterable[pa.RecordBatch], encoder: RecordEncoder
-) -> tuple[pa.RecordBatch, npt.NDArray[np.void]]:
+) -> tuple[pa.RecordBatch, npt.NDArray[np.void], npt.NDArray[np.intp]]:
+    """The bucket's rows, their pseudonyms, and the order that the pseudonyms give them."""
     batches = list(bucket)
     rows = pa.concat_batches(batches) if batches else no_rows(encoder.protocol)
     pseudonyms = _pseudonyms(rows, encoder)
-    order = pseudonym_order(pseudonyms)
-    return rows.take(pa.array(order)), pseudonyms[order]
+    return rows, pseudonyms, pseudonym_order(pseudonyms)
 
 
 def _pseudonyms(batch: pa.RecordBatch, encoder: RecordEncoder) -> npt.NDArray[np.void]:

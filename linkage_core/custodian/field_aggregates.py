@@ -30,12 +30,10 @@ SMALLEST_RATE = 1e-9
 
 @dataclass(frozen=True)
 class _RandomPairs:
-    """Random pairs of rows that both have a value, as indices of their values."""
+    """Random pairs of rows that both have a value."""
 
-    first: npt.NDArray[np.intp] = field(repr=False)
-    second: npt.NDArray[np.intp] = field(repr=False)
-    row_first: npt.NDArray[np.intp] = field(repr=False)
-    row_second: npt.NDArray[np.intp] = field(repr=False)
+    first: npt.NDArray[np.int32] = field(repr=False)
+    second: npt.NDArray[np.int32] = field(repr=False)
 
 
 def level_rates(
@@ -68,7 +66,7 @@ def level_rates(
         without two values gets equal rates.
     """
     generator = np.random.default_rng(seed)
-    exact = {name: agreement_rate(columns[name].value_of_row) for name in spec.fields}
+    exact = agreement or {name: agreement_rate(columns[name].value_of_row) for name in spec.fields}
     return tuple(
         _field_rates(
             columns,
@@ -76,7 +74,7 @@ def level_rates(
             spec,
             field_specs[name],
             _draw_pairs(columns[name], generator, random_pairs),
-            (agreement or exact)[name],
+            exact[name],
         )
         for name in spec.fields
     )
@@ -93,11 +91,13 @@ def _field_rates(
     names = spec.level_names(name)
     if not len(pairs.first):
         return (1.0 / len(names),) * len(names)
-    level = _levels_of_pairs(columns[name], name, spec, field_spec, pairs)
     levels = len(spec.level_codes(name)) + 1
-    sampled = (np.bincount(level, minlength=levels)[1:] + 0.5) / (
-        np.count_nonzero(level) + 0.5 * (levels - 1)
-    )
+    if levels > 2:
+        level = _levels_of_pairs(columns[name], name, spec, field_spec, pairs)
+        counts = np.bincount(level, minlength=levels)
+        sampled = (counts[1:] + 0.5) / (counts[1:].sum() + 0.5 * (levels - 1))
+    else:
+        sampled = np.ones(1)  # what does not agree is different: nothing to sample
     rates = [max(exact, SMALLEST_RATE), *((1.0 - exact) * sampled)]
     if name == GIVEN:
         rates += [swap_rate(columns, code) for code in ("exact", "soundex")]
@@ -127,15 +127,13 @@ def swap_rate(columns: FieldColumns, code: str) -> float:
 
 
 def _draw_pairs(column: FieldColumn, generator: np.random.Generator, pairs: int) -> _RandomPairs:
-    rows = np.flatnonzero(column.value_of_row >= 0)
-    if len(rows) < 2:
-        none = np.empty(0, np.intp)
-        return _RandomPairs(none, none, none, none)
-    first = generator.integers(0, len(rows), pairs)
-    # a step of 1 to n - 1 around the circle: never the record itself
-    second = (first + generator.integers(1, len(rows), pairs)) % len(rows)
-    first, second = rows[first], rows[second]
-    return _RandomPairs(column.value_of_row[first], column.value_of_row[second], first, second)
+    rows = np.flatnonzero(column.value_of_row >= 0).astype(np.int32)
+    first, second = np.empty((2, pairs if len(rows) > 1 else 0), np.int32)
+    if len(rows) > 1:
+        places = generator.integers(0, len(rows), pairs)
+        # a step of 1 to n - 1 around the circle: never the record itself
+        _step_kernel(places, generator.integers(1, len(rows), pairs), rows, first, second)
+    return _RandomPairs(first, second)
 
 
 def _levels_of_pairs(
@@ -146,52 +144,96 @@ def _levels_of_pairs(
     used = {part.code for token in spec.tokens for part in token.parts if part.field == name}
     for index, (_, codes) in reversed(list(enumerate(levels))):
         for code in codes:
-            if code == NEAR or code == "number_and_start" or code == "exact" or code in used:
-                level[_pairs_agree(column, code, spec, field_spec, pairs)] = index
+            if code == NEAR:
+                near = near_values(column, field_spec, pairs.first, pairs.second, spec.near_q_grams)
+                np.putmask(level, near, index)
+            elif code == "number_and_start" or code == "exact" or code in used:
+                _agree_kernel(_code_of_row(column, code), pairs.first, pairs.second, index, level)
     return level
 
 
-def _pairs_agree(
-    column: FieldColumn, code: str, spec: EvidenceSpec, field_spec: FieldSpec, pairs: _RandomPairs
+def _code_of_row(column: FieldColumn, code: str) -> npt.NDArray[np.int64]:
+    if code != "number_and_start":
+        return code_field(column, code).code_of_row
+    number, start = (code_field(column, part).code_of_row for part in ("house_number", "street_start"))
+    both: npt.NDArray[np.int64] = np.where((number < 0) | (start < 0), -1, (number << 32) | start)
+    return both
+
+
+def near_values(
+    column: FieldColumn,
+    field_spec: FieldSpec,
+    first: npt.NDArray[np.int32],
+    second: npt.NDArray[np.int32],
+    near_q_grams: float,
 ) -> npt.NDArray[np.bool_]:
-    if code == NEAR:
-        return q_gram_differences(column, field_spec, pairs.first, pairs.second) < spec.near_q_grams
-    if code == "number_and_start":
-        number, start = (
-            _pairs_agree(column, part, spec, field_spec, pairs) for part in ("house_number", "street_start")
-        )
-        return number & start
-    coded = code_field(column, code).code_of_row
-    agree: npt.NDArray[np.bool_] = (coded[pairs.row_first] == coded[pairs.row_second]) & (
-        coded[pairs.row_first] >= 0
-    )
-    return agree
+    """Whether the values of two rows differ in fewer q-grams than ``near_q_grams``; bool, shape (m,).
 
-
-def q_gram_differences(
-    column: FieldColumn, field_spec: FieldSpec, first: npt.NDArray[np.intp], second: npt.NDArray[np.intp]
-) -> npt.NDArray[np.int64]:
-    """How many q-grams one of two values has and the other has not; int64, shape (m,)."""
+    Parameters
+    ----------
+    first, second : ndarrays of int32, shape (m,)
+        Rows with a value.
+    """
     q_grams = value_q_grams(column.values, field_spec)
-    out = np.empty(len(first), np.int64)
-    _difference_kernel(first, second, q_grams.starts, q_grams.tokens[q_grams.gram_ids], out)
+    tokens = q_grams.tokens[q_grams.gram_ids]
+    signatures = np.zeros(len(column.values), np.uint64)
+    _signature_kernel(q_grams.starts, tokens, signatures)
+    out = np.empty(len(first), np.bool_)
+    _near_kernel(
+        column.value_of_row, first, second, q_grams.starts, tokens, signatures, float(near_q_grams), out
+    )
     return out
 
 
 @numba.njit(cache=True, nogil=True)
-def _difference_kernel(first, second, starts, tokens, out):  # type: ignore[no-untyped-def] # pragma: no cover
+def _step_kernel(places, steps, rows, first, second):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    for k in range(len(places)):
+        place = places[k] + steps[k]
+        first[k], second[k] = rows[places[k]], rows[place - len(rows) if place >= len(rows) else place]
+
+
+@numba.njit(cache=True, nogil=True)
+def _agree_kernel(code_of_row, first, second, index, level):  # type: ignore[no-untyped-def] # pragma: no cover
+    for k in range(len(level)):
+        code = code_of_row[first[k]]
+        if code >= 0 and code == code_of_row[second[k]]:
+            level[k] = index
+
+
+@numba.njit(cache=True, nogil=True)
+def _signature_kernel(starts, tokens, signatures):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """One of 64 bits for each of a value's q-grams."""
+    for v in range(len(signatures)):
+        for k in range(starts[v], starts[v + 1]):
+            bit = (tokens[k] * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(58)
+            signatures[v] |= np.uint64(1) << bit
+
+
+@numba.njit(cache=True, nogil=True)
+def _near_kernel(value_of_row, first, second, starts, tokens, signatures, limit, out):  # type: ignore[no-untyped-def] # pragma: no cover
+    """A bit that one signature has and the other has not is a q-gram's, so most pairs need no look at q-grams."""
+    for k in range(len(out)):
+        one, other = value_of_row[first[k]], value_of_row[second[k]]
+        bits = signatures[one] ^ signatures[other]
+        differing = 0
+        while bits and differing < limit:
+            bits &= bits - np.uint64(1)
+            differing += 1
+        out[k] = differing < limit and _differences(starts, tokens, one, other) < limit
+
+
+@numba.njit(cache=True, nogil=True)
+def _differences(starts, tokens, one, other):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Size of the symmetric difference of two sorted runs of distinct tokens."""
-    for k in range(len(first)):
-        i, end_i = starts[first[k]], starts[first[k] + 1]
-        j, end_j = starts[second[k]], starts[second[k] + 1]
-        total = (end_i - i) + (end_j - j)
-        while i < end_i and j < end_j:
-            if tokens[i] == tokens[j]:
-                total -= 2
-                i += 1
-                j += 1
-            elif tokens[i] < tokens[j]:
-                i += 1
-            else:
-                j += 1
-        out[k] = total
+    i, end_i, j, end_j = starts[one], starts[one + 1], starts[other], starts[other + 1]
+    total = (end_i - i) + (end_j - j)
+    while i < end_i and j < end_j:
+        if tokens[i] == tokens[j]:
+            total -= 2
+            i += 1
+            j += 1
+        elif tokens[i] < tokens[j]:
+            i += 1
+        else:
+            j += 1
+    return total

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from linkage_core.custodian.blocking_keys import BLOCKING_FUNCTIONS, coding_functions
-from linkage_core.custodian.code_book import CodedColumn
+from linkage_core.custodian.code_book import CodedColumn, join_unordered
 from linkage_core.custodian.column_codes import code_values
+from linkage_core.custodian.distinct_values import number_values
 from linkage_core.custodian.nickname_table import load_formal_names
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.evidence_spec import FAMILY, GIVEN, TokenPart
@@ -63,42 +63,52 @@ def protocol_columns(batch: pa.RecordBatch, protocol: LinkageProtocol) -> FieldC
 
 
 def code_part(columns: FieldColumns, part: TokenPart, rows: int) -> CodedColumn:
-    """One part of a token: a field seen through its code, or both names without their order."""
+    """One part of a token: a field seen through its code, or both names without their order.
+
+    A code stands as often as values have it: finding equal ones would cost more than hashing them.
+    """
     if part.field == NAMES:
-        return _unordered_names(columns, part.code, rows)
+        given, family = (code_part(columns, TokenPart(name, part.code), rows) for name in (GIVEN, FAMILY))
+        return join_unordered(given, family)
     column = columns.get(part.field)
     if column is None:
         return CodedColumn(np.full(rows, -1, np.int64), pa.array([], pa.utf8()))
-    return code_field(column, part.code)
+    if part.code == "exact":
+        return CodedColumn(column.value_of_row.astype(np.int64), column.values)
+    codes = code_values(column.values, part.code, column.functions)
+    code_of_row = column.value_of_row.astype(np.int64)
+    if codes.null_count:
+        has_code = np.append(codes.is_valid().to_numpy(zero_copy_only=False), False)
+        code_of_row[~has_code[column.value_of_row]] = -1
+    return CodedColumn(code_of_row, codes)
 
 
 def code_field(column: FieldColumn, code: str) -> CodedColumn:
-    """A column seen through a code."""
+    """A column seen through a code, with distinct codes."""
     if code == "exact":
         return CodedColumn(column.value_of_row.astype(np.int64), column.values)
-    coded = code_values(column.values, code, column.functions).dictionary_encode()
-    code_of_value = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    code_of_value, codes = number_values(code_values(column.values, code, column.functions))
     # a last entry of -1 serves the rows whose value index is -1
-    return CodedColumn(np.append(code_of_value, -1)[column.value_of_row], coded.dictionary)
-
-
-def _unordered_names(columns: FieldColumns, code: str, rows: int) -> CodedColumn:
-    """Given and family name as one value that does not tell which is which; null when one is missing."""
-    given, family = (code_part(columns, TokenPart(name, code), rows) for name in (GIVEN, FAMILY))
-    first, last = (coded.codes.take(_indices(coded.code_of_row)) for coded in (given, family))
-    lower, upper = pc.min_element_wise(first, last, skip_nulls=False), pc.max_element_wise(first, last)
-    both = pc.binary_join_element_wise(lower, upper, "\n")
-    missing = both.is_null().to_numpy(zero_copy_only=False)
-    return CodedColumn(np.where(missing, -1, np.arange(rows)), both)
-
-
-def _indices(code_of_row: npt.NDArray[np.int64]) -> pa.Array:
-    return pa.array(code_of_row, mask=code_of_row < 0)
+    return CodedColumn(np.append(code_of_value, -1)[column.value_of_row].astype(np.int64), codes)
 
 
 def _field_column(batch: pa.RecordBatch, name: str, functions: CodingFunctions) -> FieldColumn:
-    if name not in batch.schema.names:
+    column = text_column(batch, name)
+    if column is None:
         return FieldColumn(np.full(batch.num_rows, -1, np.intp), pa.array([], pa.utf8()), functions)
+    return FieldColumn(*number_values(column), functions)
+
+
+def text_column(batch: pa.RecordBatch, name: str) -> pa.Array | None:
+    """The batch's column of normalised text; None when it has none.
+
+    Raises
+    ------
+    NightlinkError
+        E-INPUT when the column is not normalised text.
+    """
+    if name not in batch.schema.names:
+        return None
     column = batch.column(name)
     if not pa.types.is_string(column.type):
         raise NightlinkError(
@@ -107,6 +117,4 @@ def _field_column(batch: pa.RecordBatch, name: str, functions: CodingFunctions) 
             expected="normalised text (utf8)",
             remedy="Pass the batch through normalise_batch first.",
         )
-    encoded = column.dictionary_encode()
-    indices = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.intp)
-    return FieldColumn(indices, encoded.dictionary, functions)
+    return column

@@ -2,8 +2,8 @@
 
 A night hashes dozens of short messages per record. Through a Python-level HMAC that alone costs more than
 everything else of the encoder together, so HMAC-SHA256 (RFC 2104, https://doi.org/10.17487/RFC2104; FIPS
-180-4, https://doi.org/10.6028/NIST.FIPS.180-4) is written out here as kernels, several messages to the lanes of a
-vector (:mod:`linkage_core.custodian.sha256_lanes`). The property tests hold them against the standard library's.
+180-4, https://doi.org/10.6028/NIST.FIPS.180-4) is written out here as kernels, several messages side by side
+(:mod:`linkage_core.custodian.sha256_lanes`). The property tests hold them against the standard library's.
 """
 
 from __future__ import annotations
@@ -15,10 +15,16 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from linkage_core.custodian.sha256_lanes import INITIAL_STATE, LANES, clear_bytes, compress_lanes, move_bytes
+from linkage_core.custodian.byte_moves import COPIED_BYTES, clear_64, copy_32, move_bytes
+from linkage_core.custodian.sha256_lanes import (
+    BLOCK_BYTES,
+    INITIAL_STATE,
+    LANES,
+    STATE_WORDS,
+    compress_lanes,
+)
 from linkage_core.errors import NightlinkError
 
-BLOCK_BYTES = 64
 _PADDING_BYTES = 9
 """A byte 0x80 and the length in eight bytes, at least, end the last block."""
 
@@ -29,8 +35,7 @@ class HmacState:
 
     Attributes
     ----------
-    inner, outer : ndarray of uint32, shape (8 * LANES,)
-        The same state in every lane, as :func:`linkage_core.custodian.sha256_lanes.compress_lanes` wants it.
+    inner, outer : ndarray of uint32, shape (8,)
     """
 
     inner: npt.NDArray[np.uint32] = field(repr=False)
@@ -40,8 +45,9 @@ class HmacState:
 def hmac_state(key: bytes) -> HmacState:
     """The states from which every message under the key begins; a key of over 64 bytes is hashed first."""
     block = (hashlib.sha256(key).digest() if len(key) > BLOCK_BYTES else key).ljust(BLOCK_BYTES, b"\0")
-    pads = np.frombuffer(block, np.uint8)
-    return HmacState(_absorb_pad(pads ^ np.uint8(0x36)), _absorb_pad(pads ^ np.uint8(0x5C)))
+    states = np.empty(STATE_WORDS * LANES, np.uint32)
+    _absorb_kernel(np.frombuffer(block, np.uint8), INITIAL_STATE, states)
+    return HmacState(states[:STATE_WORDS].copy(), states[STATE_WORDS : 2 * STATE_WORDS].copy())
 
 
 def hmac_sha256_many(
@@ -73,18 +79,16 @@ def hmac_sha256_many(
     words = np.empty((len(offsets) - 1, 8), np.uint32)
     longest = int(np.diff(offsets).max(initial=0))
     _hmac_kernel(state.inner, state.outer, data, offsets, message_buffer(longest), words)
-    return words.byteswap().view(np.uint8)
+    return words.view(np.uint8)
 
 
 def message_buffer(longest: int) -> npt.NDArray[np.uint8]:
-    """Room for a message of ``longest`` bytes and its padding in each lane: (LANES, a multiple of 64)."""
-    return np.zeros((LANES, -(-(longest + _PADDING_BYTES) // BLOCK_BYTES) * BLOCK_BYTES), np.uint8)
+    """Room for a message of ``longest`` bytes and its padding in each lane: (LANES + 1, a multiple of 64).
 
-
-def _absorb_pad(pad: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
-    state = np.repeat(INITIAL_STATE, LANES)
-    _compress_kernel(state, np.repeat(pad.view(">u4").astype(np.uint32), LANES))
-    return state
+    The last row is nobody's: :func:`place_bytes` and :func:`pad_message` write beyond what they are asked to.
+    """
+    capacity = -(-(longest + _PADDING_BYTES) // BLOCK_BYTES) * BLOCK_BYTES
+    return np.zeros((LANES + 1, capacity), np.uint8)
 
 
 def _check_messages(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> None:
@@ -108,86 +112,115 @@ def _check_messages(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64])
 
 
 @numba.njit(cache=True, nogil=True)
-def _compress_kernel(state, words):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    compress_lanes(state, words)
+def _absorb_kernel(key_block, initial, states):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """The states after the inner pad, in the first lane, and the outer one, in the second."""
+    pads = np.zeros(BLOCK_BYTES * LANES, np.uint8)
+    for i in range(BLOCK_BYTES):
+        pads[i], pads[BLOCK_BYTES + i] = key_block[i] ^ 0x36, key_block[i] ^ 0x5C
+    for i in range(STATE_WORDS * LANES):
+        states[i] = initial[i % STATE_WORDS]
+    compress_lanes(states, pads, 0, BLOCK_BYTES)
 
 
 @numba.njit(cache=True, nogil=True)
-def digest_lanes(inner, outer, messages, lengths, state, words):  # type: ignore[no-untyped-def] # pragma: no cover
-    """HMAC of one message a lane into ``state``, word ``i`` of lane ``l`` at ``i * LANES + l``.
+def place_bytes(flat, at, source, start, count):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Copy ``source[start:start + count]`` into a message; up to 32 bytes behind it may be overwritten.
 
-    ``messages[l, :lengths[l]]`` is lane ``l``'s message; the bytes behind it are overwritten by the padding.
+    Most parts of messages are shorter than 32 bytes, and copying just these costs more than the hash's own rounds.
     """
-    capacity, flat = messages.shape[1], messages.reshape(-1)
-    blocks = 0
-    for lane in range(LANES):
-        blocks = max(blocks, _pad_message(flat, lane * capacity, lengths[lane]))
-    state[:] = inner
-    # one place of call for the inner blocks and the outer one: the compression is long, and compiled in once
-    for block in range(blocks + 1):
-        if block < blocks:
-            _load_block(flat, capacity, block, words)
-        else:
-            words[: 8 * LANES] = state
-            words[8 * LANES : 9 * LANES] = np.uint32(0x80000000)
-            words[9 * LANES : 15 * LANES] = np.uint32(0)
-            words[15 * LANES :] = np.uint32((BLOCK_BYTES + 32) * 8)
-            state[:] = outer
-        later = 0 < block < blocks
-        before = state.copy() if later else state
-        compress_lanes(state, words)
-        if later:
-            _keep_ended(state, before, lengths, block)
+    if count <= COPIED_BYTES and start + COPIED_BYTES <= len(source):
+        copy_32(flat, at, source, start)
+    else:
+        move_bytes(flat, at, source, start, count)
 
 
 @numba.njit(cache=True, nogil=True)
-def _keep_ended(state, before, lengths, block):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Give a lane whose message ended before this block its state back."""
-    for lane in range(LANES):
-        if block > (lengths[lane] + 8) // BLOCK_BYTES:
-            for i in range(8):
-                state[i * LANES + lane] = before[i * LANES + lane]
+def pad_message(flat, start, length):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Write SHA-256's padding behind a message that follows the key's block; what lies beyond may be overwritten.
 
-
-@numba.njit(cache=True, nogil=True)
-def _pad_message(flat, start, length):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Write SHA-256's padding behind a message that follows the key's block; the number of its blocks."""
+    So lanes are filled in their order.
+    """
     blocks = (length + 8) // BLOCK_BYTES + 1
-    stop = start + blocks * BLOCK_BYTES
-    clear_bytes(flat, start + length, stop - start - length)
-    flat[start + length] = 0x80
-    bits = (BLOCK_BYTES + length) * 8
-    for byte in range(4):  # messages stay far below 2**29 bytes
-        flat[stop - 1 - byte] = (bits >> (8 * byte)) & 0xFF
+    bits, end = np.uint64((BLOCK_BYTES + length) * 8), np.uint64(start + blocks * BLOCK_BYTES)
+    clear_64(flat, start + length)
+    flat[np.uint64(start + length)] = np.uint8(0x80)
+    for byte in range(8):  # messages stay far below 2**29 bytes
+        flat[end - np.uint64(8 - byte)] = np.uint8(bits >> np.uint64(8 * (7 - byte)))
     return blocks
 
 
 @numba.njit(cache=True, nogil=True)
-def _load_block(flat, capacity, block, words):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+def digest_lanes(inner, outer, flat, capacity, blocks, states, second):  # type: ignore[no-untyped-def] # pragma: no cover
+    """HMAC of one padded message a lane into ``states``, word ``i`` of lane ``l`` at ``8 * l + i``.
+
+    Parameters
+    ----------
+    flat : array of uint8, shape ((LANES + 1) * capacity,)
+        Lane ``l``'s message with its padding from ``l * capacity`` on.
+    blocks : array of int64, shape (LANES,)
+        Of each padded message, as :func:`pad_message` returns it.
+    states : array of uint32, shape (8 * LANES,)
+    second : array of uint32, shape (16 * LANES,)
+        Of :func:`outer_blocks`.
+    """
+    most = 1
     for lane in range(LANES):
-        at = np.uint64(lane * capacity + block * BLOCK_BYTES)
-        for i in range(np.uint64(16)):
-            words[i * np.uint64(LANES) + np.uint64(lane)] = (
-                np.uint32(flat[at]) << np.uint32(24)
-                | np.uint32(flat[at + np.uint64(1)]) << np.uint32(16)
-                | np.uint32(flat[at + np.uint64(2)]) << np.uint32(8)
-                | np.uint32(flat[at + np.uint64(3)])
-            )
-            at += np.uint64(4)
+        most = max(most, blocks[lane])
+        for i in range(STATE_WORDS):
+            states[STATE_WORDS * lane + i] = inner[i]
+    compress_lanes(states, flat, 0, capacity)
+    for block in range(1, most):
+        _compress_longer(states, flat, capacity, blocks, block)
+    for lane in range(LANES):
+        for i in range(STATE_WORDS):
+            second[BLOCK_BYTES // 4 * lane + i] = swap_bytes(states[STATE_WORDS * lane + i])
+            states[STATE_WORDS * lane + i] = outer[i]
+    compress_lanes(states, second, 0, BLOCK_BYTES)
+
+
+@numba.njit(cache=True, nogil=True)
+def outer_blocks():  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """The second hash's block in every lane, with its padding and no digest yet; uint32, flat."""
+    blocks = np.zeros(BLOCK_BYTES * (LANES + 1), np.uint8)  # one more: padding writes beyond its own
+    for lane in range(LANES):
+        pad_message(blocks, BLOCK_BYTES * lane, 4 * STATE_WORDS)
+    return blocks.view(np.uint32)
+
+
+@numba.njit(cache=True, nogil=True)
+def _compress_longer(states, flat, capacity, blocks, block):  # type: ignore[no-untyped-def] # pragma: no cover
+    """One more block of every lane whose message has one; the other lanes keep their states."""
+    before = states.copy()
+    compress_lanes(states, flat, block * BLOCK_BYTES, capacity)
+    for lane in range(LANES):
+        if block >= blocks[lane]:
+            for i in range(STATE_WORDS):
+                states[STATE_WORDS * lane + i] = before[STATE_WORDS * lane + i]
+
+
+@numba.njit(cache=True, nogil=True)
+def swap_bytes(word):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """A 32-bit word's bytes in the opposite order."""
+    return np.uint32(
+        (word >> np.uint32(24))
+        | ((word >> np.uint32(8)) & np.uint32(0xFF00))
+        | ((word << np.uint32(8)) & np.uint32(0xFF0000))
+        | (word << np.uint32(24))
+    )
 
 
 @numba.njit(cache=True, nogil=True)
 def _hmac_kernel(inner, outer, data, offsets, messages, out):  # type: ignore[no-untyped-def] # pragma: no cover
-    lengths = np.zeros(LANES, np.int64)
-    state, words = np.empty(8 * LANES, np.uint32), np.empty(16 * LANES, np.uint32)
+    blocks = np.zeros(LANES, np.int64)
+    states, second = np.empty(STATE_WORDS * LANES, np.uint32), outer_blocks()
     count, capacity, flat = len(offsets) - 1, messages.shape[1], messages.reshape(-1)
     for first in range(0, count, LANES):
         used = min(LANES, count - first)
         for lane in range(used):
-            start, stop = offsets[first + lane], offsets[first + lane + 1]
-            lengths[lane] = stop - start
-            move_bytes(flat, lane * capacity, data, start, stop - start)
-        digest_lanes(inner, outer, messages, lengths, state, words)
+            start, length = offsets[first + lane], offsets[first + lane + 1] - offsets[first + lane]
+            place_bytes(flat, lane * capacity, data, start, length)
+            blocks[lane] = pad_message(flat, lane * capacity, length)
+        digest_lanes(inner, outer, flat, capacity, blocks, states, second)
         for lane in range(used):
-            for i in range(8):
-                out[first + lane, i] = state[i * LANES + lane]
+            for i in range(STATE_WORDS):
+                out[first + lane, i] = swap_bytes(states[STATE_WORDS * lane + i])

@@ -108,10 +108,16 @@ def text_buffers(values: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[n
 
     A null is an empty value.
     """
-    large = values.cast(pa.large_binary())
-    if large.null_count:
-        large = large.fill_null(b"")
-    _, offset_buffer, data_buffer = large.buffers()
-    offsets = np.frombuffer(offset_buffer, np.int64) if offset_buffer else np.zeros(1, np.int64)
+    if values.null_count:
+        values = values.fill_null("" if pa.types.is_string(values.type) else b"")
+    if pa.types.is_string(values.type) or pa.types.is_binary(values.type):
+        _, offset_buffer, data_buffer = values.buffers()
+        narrow = np.frombuffer(offset_buffer, np.int32) if offset_buffer else np.zeros(1, np.int32)
+        offsets = narrow[values.offset : values.offset + len(values) + 1].astype(np.int64)
+    else:
+        large = values.cast(pa.large_binary())
+        _, offset_buffer, data_buffer = large.buffers()
+        wide = np.frombuffer(offset_buffer, np.int64) if offset_buffer else np.zeros(1, np.int64)
+        offsets = wide[large.offset : large.offset + len(large) + 1]
     data = np.frombuffer(data_buffer, np.uint8) if data_buffer else np.zeros(0, np.uint8)
-    return data, offsets[large.offset : large.offset + len(large) + 1]
+    return data, offsets

@@ -35,7 +35,5 @@ def encode_tokens(
     parts = sorted({part for definition in definitions for part in definition.parts})
     book = code_book([code_part(columns, part, rows) for part in parts], rows)
     place = {part: index for index, part in enumerate(parts)}
-    tokens = np.empty((rows, len(definitions)), np.uint64)
-    for t, definition in enumerate(definitions):
-        keyed_values(keys[definition.name], book, [place[part] for part in definition.parts], tokens[:, t])
-    return tokens
+    chosen = [[place[part] for part in definition.parts] for definition in definitions]
+    return keyed_values([keys[definition.name] for definition in definitions], book, chosen)

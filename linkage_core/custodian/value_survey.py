@@ -11,20 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
+import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linkage_core.custodian.field_columns import FieldColumn, field_columns
-from linkage_core.custodian.keyed_hashing import hmac_sha256_many
+from linkage_core.custodian.distinct_values import value_hashes
+from linkage_core.custodian.field_columns import FieldColumn, text_column
 from linkage_core.custodian.rarity_bands import count_bands
-from linkage_core.custodian.text_columns import text_buffers
 
 SURVEY_MEMORY_BYTES = 128 * 2**20
 _BYTES_A_HASH = 8
-# Not keyed by a secret: the hashes stay in the custodian's memory, and the result does not depend on the key.
-_HASH_LABEL = b"nightlink value survey"
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,18 @@ class ValueSurvey:
         """0 for a missing value, else 1 + the rarity band of the row's value; uint8, shape (n,)."""
         of_value = np.full(len(column.values) + 1, self.usual_band, np.uint8)
         of_value[-1] = 0  # serves the rows whose value index is -1
-        if len(self.hashes) and len(column.values):
-            hashes = _value_hashes(column.values)
-            at = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
-            of_value[:-1] = np.where(self.hashes[at] == hashes, self.bands[at], of_value[:-1])
+        if len(self.hashes):
+            _band_kernel(
+                value_hashes(column.values), self.hashes, self._first_of_prefix, self.bands, of_value
+            )
         return of_value[column.value_of_row]
+
+    @cached_property
+    def _first_of_prefix(self) -> npt.NDArray[np.intp]:
+        """Where the hashes begin whose first bits are 0, 1, ...: so many bits that about one hash has each."""
+        bits = len(self.hashes).bit_length()
+        prefixes = np.arange(1 << bits, dtype=np.uint64) << np.uint64(64 - bits)
+        return np.append(np.searchsorted(self.hashes, prefixes), len(self.hashes))
 
 
 @dataclass(frozen=True)
@@ -99,8 +105,7 @@ def survey_values(
         collected: dict[str, list[npt.NDArray[np.uint64]]] = {share.name: [] for share in shares}
         for batch in batches:
             for share in shares:
-                [column] = field_columns(batch, [share.name]).values()
-                collected[share.name].append(share.of(_row_hashes(column)))
+                collected[share.name].append(share.of(_row_hashes(text_column(batch, share.name))))
         for share in shares:
             counted[share.name].append(_count(collected.pop(share.name)))
     return {name: _surveyed(counted.pop(name), edges) for name in fields}
@@ -120,13 +125,10 @@ def _passes(fields: Sequence[str], rows: int, memory_bytes: int) -> Iterator[lis
         yield from ([_Share(name, number, pieces)] for number in range(pieces))
 
 
-def _value_hashes(values: pa.Array) -> npt.NDArray[np.uint64]:
-    digests = hmac_sha256_many(_HASH_LABEL, *text_buffers(values))
-    return np.ascontiguousarray(digests[:, :_BYTES_A_HASH]).view("<u8").reshape(-1).astype(np.uint64)
-
-
-def _row_hashes(column: FieldColumn) -> npt.NDArray[np.uint64]:
-    return _value_hashes(column.values)[column.value_of_row[column.value_of_row >= 0]]
+def _row_hashes(column: pa.Array | None) -> npt.NDArray[np.uint64]:
+    if column is None:
+        return np.zeros(0, np.uint64)
+    return value_hashes(column.drop_null() if column.null_count else column)
 
 
 def _count(
@@ -136,11 +138,39 @@ def _count(
     hashes = np.concatenate([np.zeros(0, np.uint64), *collected])
     collected.clear()
     hashes.sort()
-    starts = np.flatnonzero(np.append(True, hashes[1:] != hashes[:-1])[: len(hashes)])
-    counts = np.diff(starts, append=len(hashes)).astype(np.int64)
-    several = counts > 1
-    singles = int(np.count_nonzero(~several))
-    return hashes[starts[several]], np.append(counts[several], singles)
+    counts = np.empty(len(hashes) // 2 + 1, np.int64)
+    values = _count_kernel(hashes, counts)
+    return hashes[:values].copy(), counts[: values + 1].copy()
+
+
+@numba.njit(cache=True, nogil=True)
+def _count_kernel(hashes, counts):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Of sorted hashes, those that stand twice or more, to the front; behind their counts, the number of the others."""
+    values, singles, start = 0, 0, 0
+    for k in range(1, len(hashes) + 1):
+        if k < len(hashes) and hashes[k] == hashes[start]:
+            continue
+        if k - start > 1:
+            hashes[values], counts[values] = hashes[start], k - start
+            values += 1
+        else:
+            singles += 1
+        start = k
+    counts[values] = singles
+    return values
+
+
+@numba.njit(cache=True, nogil=True)
+def _band_kernel(hashes, known, first_of_prefix, bands, out):  # type: ignore[no-untyped-def] # pragma: no cover
+    """The band of each hash that is known; others keep theirs."""
+    bits = 0
+    while 1 << bits < len(first_of_prefix) - 1:
+        bits += 1
+    for k in range(len(hashes)):
+        prefix = hashes[k] >> np.uint64(64 - bits)
+        for at in range(first_of_prefix[prefix], first_of_prefix[prefix + np.uint64(1)]):
+            if known[at] == hashes[k]:
+                out[k] = bands[at]
 
 
 def _surveyed(

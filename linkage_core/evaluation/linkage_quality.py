@@ -10,6 +10,7 @@ Definitions (the project's own, fixed, so that figures compare across methods an
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,10 +35,11 @@ class OutputQuality:
 
 @dataclass(frozen=True)
 class ThresholdQuality:
-    """The best that any threshold could reach, with the truth in view; recalls are 0.0 if none qualifies."""
+    """The best that any threshold could reach, with the truth in view; 0.0 if none qualifies."""
 
     best_f1: float
     best_f1_threshold: float
+    best_f1_at_precision_98: float
     recall_at_precision_95: float
     recall_at_precision_99: float
 
@@ -117,9 +119,13 @@ def precision_recall_curve(
 def average_precision(
     scores: npt.NDArray[np.float64], are_true: npt.NDArray[np.bool_], true_pairs: int
 ) -> float:
-    """Area under the steps of precision over recall, of all scored pairs before one-to-one."""
+    """Area under the steps of precision over recall, of all scored pairs before one-to-one.
+
+    Summed in whole pairs and without loss: equal precisions give the same area however scores group the pairs.
+    """
     curve = precision_recall_curve(scores, are_true, true_pairs)
-    return float(np.sum(np.diff(curve.recall, prepend=0.0) * curve.precision))
+    found = np.rint(curve.recall * true_pairs)
+    return math.fsum(np.diff(found, prepend=0.0) * curve.precision) / max(true_pairs, 1)
 
 
 def threshold_quality(
@@ -132,12 +138,13 @@ def threshold_quality(
     """
     curve = precision_recall_curve(scores, are_true, true_pairs)
     if not len(curve.thresholds):
-        return ThresholdQuality(0.0, 1.0, 0.0, 0.0)
+        return ThresholdQuality(0.0, 1.0, 0.0, 0.0, 0.0)
     f1 = 2 * curve.precision * curve.recall / np.maximum(curve.precision + curve.recall, np.finfo(float).tiny)
     best = int(np.argmax(f1))
     return ThresholdQuality(
         float(f1[best]),
         float(curve.thresholds[best]),
+        float(f1[curve.precision >= 0.98].max(initial=0.0)),
         recall_at_precision(curve, 0.95),
         recall_at_precision(curve, 0.99),
     )

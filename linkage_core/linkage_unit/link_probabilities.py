@@ -20,7 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from linkage_core.errors import NightlinkError
-from linkage_core.linkage_unit.link_selection import LIMITS, LinkLimits, posteriors, select_links
+from linkage_core.linkage_unit.link_selection import (
+    LIMITS,
+    LinkLimits,
+    posteriors,
+    select_links,
+    unlimited_odds,
+)
 from linkage_core.linkage_unit.match_model import PairOdds
 from linkage_core.linkage_unit.optimal_one_to_one import OptimalSelection
 from linkage_core.protocol.linkage_protocol import Resolution
@@ -195,7 +201,7 @@ def _rivals(
     is_rival = linked_a[index_a] | linked_b[index_b]
     is_rival[confident] = False
     free = float((1.0 - linked_a.mean()) * (1.0 - linked_b.mean())) if all(records) else 0.0
-    others = odds.odds.copy()
+    others = unlimited_odds(odds, records, limits)
     others[confident] = 0.0
     reached = posteriors(others, index_a, index_b, records, limits)
     return reached[is_rival], free / max(1.0 - free, 1e-12)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from linkage_core.linkage_unit.competition import compete
+from linkage_core.linkage_unit.competition import MOST_MATCHED, compete
 from linkage_core.linkage_unit.match_model import PairOdds
 from linkage_core.linkage_unit.one_to_one import greedy_one_to_one
 from linkage_core.linkage_unit.optimal_one_to_one import OptimalSelection, optimal_one_to_one
@@ -83,7 +83,10 @@ def select_links(
     """
     limits = LIMITS[resolution]
     both = limits.one_a_record_of_a and limits.one_a_record_of_b
-    posterior = odds.probability if both else posteriors(odds.odds, index_a, index_b, records, limits)
+    if both:
+        posterior = odds.probability
+    else:
+        posterior = posteriors(unlimited_odds(odds, records, limits), index_a, index_b, records, limits)
     if resolution == "one_to_one":
         chosen = greedy_one_to_one(index_a, index_b, posterior, tie_keys, possible=LEAST_SELECTED)
         return SelectedPairs(chosen, posterior)
@@ -95,6 +98,21 @@ def select_links(
     single, other = (index_a, index_b) if limits.one_a_record_of_a else (index_b, index_a)
     order = entered[np.lexsort((other[entered], single[entered], tie_keys[entered], -posterior[entered]))]
     return SelectedPairs(np.sort(order[np.unique(single[order], return_index=True)[1]]), posterior)
+
+
+def unlimited_odds(odds: PairOdds, records: tuple[int, int], limits: LinkLimits) -> Floats:
+    """Odds of pairs where a record of some side may have many links: float64, shape (m,).
+
+    The model's odds are against *two records that are nobody's* (``competition.prior_odds``). Where a record may
+    have many links, being somebody's frees nobody from suspicion: the pair stands against every record of that side,
+    of which those that are nobody's are a part.
+    """
+    taken = MOST_MATCHED * float(odds.probability.sum())
+    scale = 1.0
+    for limited, count in ((limits.one_a_record_of_a, records[0]), (limits.one_a_record_of_b, records[1])):
+        if not limited:
+            scale *= max(count - taken, 1.0) / max(count, 1)
+    return odds.odds * scale
 
 
 def posteriors(

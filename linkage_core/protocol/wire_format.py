@@ -3,8 +3,8 @@
 Columns, each of fixed width and never null, in this order: ``record_pseudonym`` (16 bytes), ``tokens`` (8
 bytes a token, the blocking passes' first: little-endian, 0 where a part was missing), ``filter_<name>`` for
 each of the protocol's filters (its sent_bits / 8 bytes: little-endian 64-bit words), ``rarity`` (a byte a
-field) and ``sex`` (a byte). One row group, plain pages, zstd, page checksums, no statistics, no metadata of
-anybody's.
+field) and ``sex`` (a byte). One row group, plain pages without compression (what was written with zstd before is
+read), page checksums, no statistics, no metadata of anybody's.
 
 Reading trusts nothing: sizes are checked against the manifest's row count, first in the file, then in the
 footer, then in every page header, all in Python, and only then does the Parquet library see a byte. A reader
@@ -38,8 +38,7 @@ _WORD_BYTES = 8
 
 def part_schema(protocol: LinkageProtocol) -> pa.Schema:
     """The Arrow schema of a part under this protocol."""
-    columns = _agreed_columns(protocol)
-    return pa.schema([pa.field(c.name, pa.binary(c.width), nullable=False) for c in columns])
+    return _schema(_agreed_columns(protocol))
 
 
 def write_part(records: EncodedRecords, protocol: LinkageProtocol) -> bytes:
@@ -53,22 +52,24 @@ def write_part(records: EncodedRecords, protocol: LinkageProtocol) -> bytes:
         E-INPUT: more than :data:`MAX_PART_ROWS` rows. E-KERNEL-INPUT: arrays without the protocol's widths.
     """
     _check_writable(records, protocol)
-    table = pa.Table.from_arrays(_columns_of(records), schema=part_schema(protocol))
-    sink = pa.BufferOutputStream()
+    agreed = _agreed_columns(protocol)
+    table = pa.Table.from_arrays(_columns_of(records), schema=_schema(agreed))
+    # a stream that grows would copy what it has, again and again
+    buffer = pa.allocate_buffer(_size_bound(agreed, table.num_rows))
+    sink = pa.FixedSizeBufferWriter(buffer)
     pq.write_table(
         table,
         sink,
         version="2.6",
         data_page_version="1.0",
-        compression="zstd",
-        compression_level=1,  # filters are nearly random: a higher level costs time and saves nothing
+        compression="none",  # encodings are random: it would cost a quarter of the time of writing and save nothing
         use_dictionary=False,
         write_statistics=False,  # minima and maxima would be disclosed twice, to no one's use
         write_page_checksum=True,
         store_schema=False,
         row_group_size=MAX_PART_ROWS,
     )
-    data: bytes = sink.getvalue().to_pybytes()
+    data: bytes = buffer.slice(0, sink.tell()).to_pybytes()
     return data
 
 
@@ -155,11 +156,18 @@ def _column_bound(column: AgreedColumn, rows: int) -> int:
     return rows * (column.width + 1) + _COLUMN_ALLOWANCE_BYTES
 
 
+def _schema(columns: list[AgreedColumn]) -> pa.Schema:
+    return pa.schema([pa.field(c.name, pa.binary(c.width), nullable=False) for c in columns])
+
+
+def _size_bound(columns: list[AgreedColumn], rows: int) -> int:
+    return sum(_column_bound(column, rows) for column in columns) + MAX_FOOTER_BYTES
+
+
 def _check_file_size(data: bytes, protocol: LinkageProtocol, expected_rows: int) -> None:
     if not 0 <= expected_rows <= MAX_PART_ROWS:
         raise format_error(f"a part of {expected_rows} rows", f"parts of at most {MAX_PART_ROWS} rows")
-    columns = _agreed_columns(protocol)
-    bound = sum(_column_bound(column, expected_rows) for column in columns) + MAX_FOOTER_BYTES
+    bound = _size_bound(_agreed_columns(protocol), expected_rows)
     if len(data) > bound:
         raise format_error(f"{len(data)} bytes for {expected_rows} rows", f"at most {bound} bytes")
 

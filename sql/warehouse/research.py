@@ -11,7 +11,23 @@ from linkage_core.errors import NightlinkError
 from sql.statements import load_statements
 from sql.warehouse.transactions import warehouse_snapshot
 
-QUERIES = ("followup_within_30_days",)
+QUERIES = (
+    "followup_within_30_days",
+    "followup_as_of",
+    "followup_by_threshold",
+    "adherence_after_discharge",
+    "days_to_first_fill",
+    "linked_by_diagnosis",
+    "overlap_by_month",
+    "links_by_band",
+    "links_changed_since",
+    "links_of_a_day",
+    "link_survival",
+    "person_over_time",
+    "entity_changes_by_month",
+    "quality_of_runs",
+)
+"""The cookbook, in the order of sql/README.md."""
 
 
 def run_query(engine: Engine, name: str, **parameters: Any) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linkage_core.custodian.diffusion import diffuse, diffusion_table
-from linkage_core.custodian.field_aggregates import q_gram_differences
+from linkage_core.custodian.field_aggregates import near_values
 from linkage_core.custodian.field_columns import FieldColumn
 from linkage_core.custodian.q_grams import value_q_grams
 from linkage_core.linkage_unit.comparison_vectors import (
@@ -70,15 +70,17 @@ def test_diffusion_is_linear_and_its_rows_distinct(seed):
 
 @PATIENT
 @given(st.lists(st.text("abc", min_size=1, max_size=6), min_size=1, max_size=8))
-def test_q_gram_differences_agree_with_sets(texts):
+def test_near_values_are_those_whose_sets_of_q_grams_differ_little(texts):
     values = pa.array(sorted(set(texts)))
     spec = FieldSpec(name="family_name", kind="name")
     column = FieldColumn(np.arange(len(values)), values)
     q = value_q_grams(values, spec)
     sets = [set(q.tokens[q.gram_ids[q.starts[v] : q.starts[v + 1]]].tolist()) for v in range(len(values))]
-    first, second = np.divmod(np.arange(len(values) ** 2), len(values))
-    expected = [slow_q_gram_differences(sets[i], sets[j]) for i, j in zip(first, second, strict=True)]
-    assert q_gram_differences(column, spec, first, second).tolist() == expected
+    first, second = np.divmod(np.arange(len(values) ** 2, dtype=np.int32), len(values))
+    differences = [slow_q_gram_differences(sets[i], sets[j]) for i, j in zip(first, second, strict=True)]
+    for limit in (1.0, 4.5, 5.0):
+        near = near_values(column, spec, first, second, limit)
+        assert near.tolist() == [difference < limit for difference in differences]
 
 
 def _random_evidence(generator, rows):

@@ -23,8 +23,10 @@ def slow_average_precision(scores, are_true, true_pairs) -> float:
     return float(area)
 
 
-def slow_best_f1(scores, are_true, true_pairs) -> float:
-    figures = [2 * p * r / (p + r) for _, p, r in slow_curve(scores, are_true, true_pairs) if p + r]
+def slow_best_f1(scores, are_true, true_pairs, precision: str = "0") -> float:
+    least = Fraction(precision)
+    curve = slow_curve(scores, are_true, true_pairs)
+    figures = [2 * p * r / (p + r) for _, p, r in curve if p + r and p >= least]
     return float(max(figures, default=Fraction(0)))
 
 

@@ -175,9 +175,9 @@ class SmallWorld:
         return self.folder / "exchange" / custodian / NIGHT.isoformat() / f"{sequence:06d}"
 
 
-def make_world(folder: Path) -> SmallWorld:
+def make_world(folder: Path, people_per_side: int = 150) -> SmallWorld:
     """Deliver both sides of :func:`few_people`."""
-    people, sites, encoded = few_people(), {}, {}
+    people, sites, encoded = few_people(people_per_side), {}, {}
     for custodian, side in zip(CUSTODIANS, (people.side_a, people.side_b), strict=True):
         site = sites[custodian] = make_site(folder, custodian)
         with night_folder(site.settings.state_folder) as work:

@@ -144,7 +144,8 @@ def test_every_view_for_researchers_is_versioned_and_a_security_barrier(warehous
     )
     assert [name for name, _, _ in relations] == [
         "admission_v1", "data_quality_v1", "diagnosis_group_v1", "dispensing_v1", "entity_change_v1",
-        "entity_member_v1", "link_current_v1", "link_history_v1", "linkage_quality_v1", "linkage_run_v1",
+        "entity_member_v1", "link_count_v1", "link_current_v1", "link_history_v1", "linkage_quality_v1",
+        "linkage_run_v1",
     ]  # fmt: skip
     assert all(kind == "v" and "security_barrier=true" in options for _, kind, options in relations)
 

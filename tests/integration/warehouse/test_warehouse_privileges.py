@@ -72,6 +72,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "SELECT content.move_staging(1)": (),
     # the researchers' views
     "SELECT * FROM research.link_current_v1": ("researcher",),
+    "SELECT * FROM research.link_count_v1": ("researcher",),
     "SELECT * FROM research.link_asof_v1('2026-03-01')": ("researcher",),
     "SELECT * FROM research.entity_member_v1": ("researcher",),
     "SELECT * FROM research.entity_change_v1": ("researcher",),

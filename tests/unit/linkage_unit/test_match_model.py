@@ -20,9 +20,11 @@ from linkage_core.linkage_unit.link_probabilities import (
     link_probabilities,
     links_above,
 )
+from linkage_core.linkage_unit.link_selection import LIMITS, unlimited_odds
 from linkage_core.linkage_unit.match_model import (
     PairOdds,
     _cap_rate,
+    field_gain,
     fit_match_model,
     fit_patterns,
     household_start,
@@ -190,6 +192,36 @@ def test_a_level_that_nothing_could_have_shown_to_be_exact_is_the_least(levels, 
     row = [STREET.level_names(name).index(levels[name]) if name in levels else -1 for name in STREET.fields]
     found = untested_levels(np.array([row], np.int8), STREET)[0]
     assert {name for name, least in zip(STREET.fields, found, strict=True) if least} == untested
+
+
+MIDDLE = evidence_over(("given_name", "middle_name", "family_name", "birth_date", "sex"))
+
+
+@pytest.mark.parametrize(("beside", "is_least"), [({}, True), ({"family_name": "exact"}, False)])
+def test_an_initial_is_the_least_where_no_token_tells_the_whole_middle_name(beside, is_least):
+    levels = {"middle_name": "initial", **beside}
+    row = [MIDDLE.level_names(name).index(levels[name]) if name in levels else -1 for name in MIDDLE.fields]
+    assert untested_levels(np.array([row], np.int8), MIDDLE)[0, 1] == is_least
+
+
+def test_sex_adds_nothing_beside_equal_given_names():
+    random = {name: np.full(len(SPEC.level_names(name)), 0.1) for name in SPEC.fields}
+    match = {name: rates * np.where(np.arange(len(rates)) == 0, 4, 0.5) for name, rates in random.items()}
+    levels = np.full((4, len(SPEC.fields)), -1, np.int8)
+    levels[:, 3] = (0, 0, 1, 1)
+    levels[:, 0] = (0, level("given_name", "different")) * 2
+    gain = field_gain(levels, np.zeros(levels.shape, np.bool_), 3, SPEC, match, random)
+    assert gain.tolist() == pytest.approx([0, np.log(4), 0, np.log(0.5)])
+    assert not field_gain(levels, np.zeros(levels.shape, np.bool_), 1, SPEC, match, random).any()
+
+
+def test_where_a_record_may_have_many_links_pairs_stand_against_all_of_its_side():
+    odds = PairOdds(np.array([8.0, 2.0]), np.array([0.9, 0.1]))
+    nobody, one_side = LIMITS["many_to_many"], LIMITS["one_to_many"]
+    taken = 0.95
+    assert unlimited_odds(odds, (4, 5), LIMITS["one_to_one"]).tolist() == [8.0, 2.0]
+    assert unlimited_odds(odds, (4, 5), one_side) == pytest.approx(odds.odds * (4 - taken) / 4)
+    assert unlimited_odds(odds, (4, 5), nobody) == pytest.approx(odds.odds * (4 - taken) * (5 - taken) / 20)
 
 
 def test_a_least_level_may_be_exact_and_teaches_nothing():

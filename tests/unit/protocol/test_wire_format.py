@@ -205,7 +205,22 @@ def test_a_file_larger_than_its_rows_allow_is_refused_unread() -> None:
 
 
 def zeros(rows: int) -> bytes:
-    return write_part(blank_records(rows), PROTOCOL)
+    """Compressed, as parts were before and as they may come."""
+    table = pq.read_table(io.BytesIO(write_part(blank_records(rows), PROTOCOL)))
+    sink = io.BytesIO()
+    pq.write_table(
+        table.cast(part_schema(PROTOCOL)),
+        sink,
+        version="2.6",
+        data_page_version="1.0",
+        compression="zstd",
+        use_dictionary=False,
+        write_statistics=False,
+        write_page_checksum=True,
+        store_schema=False,
+        row_group_size=MAX_PART_ROWS,
+    )
+    return sink.getvalue()
 
 
 def test_a_million_rows_in_a_small_file_are_refused_before_they_are_unpacked() -> None:
