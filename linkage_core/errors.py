@@ -55,6 +55,8 @@ ERROR_CODES: dict[str, str] = {
     "E-RUN-FENCED": "a newer run has published since this one began",
     "E-LEGAL-HOLD": "a legal hold forbids to erase or expire a record",
     "E-AUDIT-BROKEN": "the audit log or a table that it describes was altered",
+    "E-AUDIT-FORK": "the audit log does not begin with what a witness saw of it",
+    "E-AUDIT-RECEIPT": "a receipt or checkpoint of the linkage unit's is wrong",
     # everything
     "E-INTERCHANGE": "a file of CLKs, candidate pairs or links from other software is wrong",
     "E-INPUT": "an argument or input file is wrong",

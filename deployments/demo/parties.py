@@ -14,6 +14,7 @@ from typing import Any
 from linkage_core.audit.signatures import public_key_hex, signing_key_from_seed
 from linkage_core.protocol.key_files import format_key_file
 from linkage_core.protocol.transfer_keys import agreement_public_hex
+from tasks.protocol.exchange import RECEIPTS_FOLDER
 from tasks.protocol.settings_files import read_protocol
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -122,8 +123,11 @@ def write_private(party: Party, relative: str, text: str) -> Path:
     return path
 
 
-def make_exchange(root: Path, custodians: list[Party]) -> Path:
-    """The exchange: each custodian writes its own folder, the linkage unit reads both, nobody else anything."""
+def make_exchange(root: Path, custodians: list[Party], linkage_unit: Party) -> Path:
+    """The exchange: each custodian writes its own folder, the linkage unit reads both, nobody else anything.
+
+    The linkage unit writes a folder of receipts for each custodian, which that one reads.
+    """
     exchange = root / "exchange"
     exchange.mkdir()
     exchange.chmod(0o711)
@@ -131,6 +135,12 @@ def make_exchange(root: Path, custodians: list[Party]) -> Path:
         folder = exchange / party.name
         folder.mkdir()
         party.user.own(folder, 0o2750, _EXCHANGE_GROUPS[party.name])
+    receipts = exchange / RECEIPTS_FOLDER
+    receipts.mkdir()
+    linkage_unit.user.own(receipts, 0o711)
+    for party in custodians:
+        (receipts / party.name).mkdir()
+        linkage_unit.user.own(receipts / party.name, 0o2750, _EXCHANGE_GROUPS[party.name])
     return exchange
 
 
@@ -174,6 +184,7 @@ def write_custodian(
     source_url: str,
     content_url: str,
     linkage_unit_public_key: str,
+    linkage_unit_signing_key: str,
     must_not_read: list[Path],
 ) -> None:
     """Secrets and settings of one custodian."""
@@ -186,12 +197,14 @@ def write_custodian(
     write_private(party, "secrets/content.url", content_url + "\n")
     template = (CHECKOUT / "deployments" / "settings" / f"{party.name}.toml").read_text(encoding="utf-8")
     template = template.replace('"PUBLIC-KEY"', f'"{linkage_unit_public_key}"')
+    template = template.replace('"UNIT-SIGNING-KEY"', f'"{linkage_unit_signing_key}"')
     write_private(party, "settings.toml", _filled(template, protocol, exchange, must_not_read))
 
 
 def write_linkage_unit(
     party: Party,
     encryption_key: bytes,
+    signing_key: bytes,
     custodian_keys: dict[str, CustodianKeys],
     *,
     protocol: Path,
@@ -202,6 +215,7 @@ def write_linkage_unit(
     """Secrets and settings of the linkage unit: custodians' public keys alone, no source."""
     key_file = format_key_file("linkage_unit_encryption", encryption_key)
     write_private(party, "secrets/encryption.key", key_file)
+    write_private(party, "secrets/signing.key", format_key_file("linkage_unit_signing", signing_key))
     write_private(party, "secrets/warehouse.url", warehouse_url + "\n")
     (party.folder / "reports").mkdir()
     party.user.own(party.folder / "reports", 0o700)

@@ -37,6 +37,7 @@ from deployments.demo.source_data import (
     load_people,
     people_from_tables,
 )
+from linkage_core.audit.signatures import public_key_hex, signing_key_from_seed
 from linkage_core.errors import NightlinkError
 from linkage_core.evaluation.synthetic_care import Care, generate_care
 from linkage_core.evaluation.synthetic_people import PeopleParameters, generate_people
@@ -51,7 +52,7 @@ CUSTODIANS = ("hospital", "pharmacy")
 SEED = 20_261
 SECRETS_OF_OTHERS = {
     "custodian": ("linkage.key", "site.key", "signing.key", "transfer.key", "source.url"),
-    "linkage_unit": ("encryption.key", "warehouse.url"),
+    "linkage_unit": ("encryption.key", "signing.key", "warehouse.url"),
 }
 """What of a party's secrets the others' settings forbid them to be able to read."""
 _SERVER_USER_NUMBERS = {"hospital": 61011, "pharmacy": 61012, "warehouse": 61013}
@@ -69,6 +70,7 @@ class DemoWorld:
     fills: dict[str, SourceFill]
     keys: dict[str, CustodianKeys]
     encryption_key: bytes
+    unit_signing_key: bytes
     parties: dict[str, Party]
     servers: dict[str, Server]
     warehouse_urls: dict[str, str]
@@ -135,7 +137,7 @@ def set_stage(
     users, separation = choose_users()
     announce(f"separation: {separation}")
     parties = {name: make_party(root, name, user) for name, user in users.items()}
-    linkage_key, encryption_key = secrets.token_bytes(32), secrets.token_bytes(32)
+    linkage_key, encryption_key, unit_signing_key = (secrets.token_bytes(32) for _ in range(3))
     care = generate_care(
         people.hospital["rid"].to_pylist(), people.pharmacy["rid"].to_pylist(), people.truth, as_of, SEED
     )
@@ -149,13 +151,13 @@ def set_stage(
     warehouse_urls = _install_warehouse(servers["warehouse"], stack)
     prefect_url = _create_prefect_database(servers["warehouse"], stack)
     keys = {name: draw_keys(linkage_key) for name in CUSTODIANS}
-    _write_parties(root, parties, keys, encryption_key, source_urls, warehouse_urls)
+    _write_parties(root, parties, keys, encryption_key, unit_signing_key, source_urls, warehouse_urls)
     for role in ("researcher", "auditor"):
         write_url(root / f"{role}.url", warehouse_urls[role])
     night_file = write_night(root, [parties[name] for name in CUSTODIANS], parties["linkage-unit"])
     return DemoWorld(
-        root, people, care, fills, keys, encryption_key, parties, servers, warehouse_urls, prefect_url, night_file,
-        separation,
+        root, people, care, fills, keys, encryption_key, unit_signing_key, parties, servers, warehouse_urls,
+        prefect_url, night_file, separation,
     )  # fmt: skip
 
 
@@ -220,11 +222,12 @@ def _write_parties(
     parties: dict[str, Party],
     keys: dict[str, CustodianKeys],
     encryption_key: bytes,
+    unit_signing_key: bytes,
     source_urls: dict[str, str],
     warehouse_urls: dict[str, str],
 ) -> None:
     custodians, unit = [parties[name] for name in CUSTODIANS], parties["linkage-unit"]
-    protocol, exchange = copy_protocol(root), make_exchange(root, custodians)
+    protocol, exchange = copy_protocol(root), make_exchange(root, custodians, unit)
     separate = unit.user.number is not None
     secret_files = {
         name: [parties[name].folder / "secrets" / file for file in SECRETS_OF_OTHERS["custodian"]]
@@ -241,11 +244,13 @@ def _write_parties(
             source_url=source_urls[party.name],
             content_url=warehouse_urls[content_role(party.name)],
             linkage_unit_public_key=agreement_public_hex(encryption_key),
+            linkage_unit_signing_key=public_key_hex(signing_key_from_seed(unit_signing_key)),
             must_not_read=[*others, *units] if separate else [],
         )
     write_linkage_unit(
         unit,
         encryption_key,
+        unit_signing_key,
         keys,
         protocol=protocol,
         exchange=exchange,

@@ -356,6 +356,31 @@ def keygen(
         typer.echo(line)
 
 
+@app.command()
+def receipts(
+    settings: Annotated[
+        Path | None,
+        typer.Option("--settings", help="this site's settings; else $NIGHTLINK_CUSTODIAN_SETTINGS names it"),
+    ] = None,
+) -> None:
+    """Take the linkage unit's receipts now, and print the newest checkpoint of its audit log.
+
+    Every night does so before it delivers. What is in state/witness is what an auditor gives to `audit verify --from`.
+    """
+    from tasks.custodian.settings import custodian_site
+    from tasks.custodian.witness import take_receipts
+
+    if settings is not None:
+        os.environ[SETTINGS_VARIABLE["custodian"]] = str(settings)
+    newest = take_receipts(custodian_site())
+    if newest is None:
+        typer.echo("no receipt yet")
+    else:
+        typer.echo(
+            f"{newest.origin}: {newest.size} entries, root {newest.root.hex()}, {newest.at.isoformat()}"
+        )
+
+
 @app.command("retire-deliveries")
 def retire_deliveries(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be deleted")] = False,

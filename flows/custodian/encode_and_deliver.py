@@ -11,6 +11,7 @@ from tasks.custodian.normalise import normalise_identifiers
 from tasks.custodian.report_delivery import report_delivery
 from tasks.custodian.settings import custodian_site
 from tasks.custodian.validate import validate_identifiers
+from tasks.custodian.witness import take_receipts
 from tasks.protocol.nights import night_of
 from tasks.protocol.stages import coded_errors_only
 
@@ -21,6 +22,7 @@ def encode_and_deliver(as_of: str | None = None) -> None:
     site = custodian_site()  # the key and the database exist only here
     night = night_of(as_of, site.settings.time_zone)
     with night_folder(site.settings.state_folder) as folder:
+        take_receipts(site)  # what the linkage unit's audit log was; nothing is delivered to one that forked
         if already_delivered(night, site):
             return
         with open_source(site) as snapshot:

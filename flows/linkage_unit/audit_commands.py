@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tasks.linkage_unit.verify_audit import verify_audit
+from tasks.protocol.witnessed import read_witnessed
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -22,9 +23,29 @@ def verify(
     url_file: Annotated[
         Path, typer.Option("--url-file", help="file with the warehouse's URL for the role auditor")
     ],
+    witnesses: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from", help="a checkpoint or receipt that a custodian kept, or its folder; repeatable"
+        ),
+    ] = None,
+    linkage_unit_key: Annotated[
+        str | None,
+        typer.Option("--linkage-unit-key", help="the linkage unit's public signing key (with --from)"),
+    ] = None,
 ) -> None:
-    """Check the log's whole tree, and that every night's tables still have the digests that were published."""
-    verified = verify_audit(url_file)
+    """Check the log's whole tree, and that every night's tables still have the digests that were published.
+
+    Without --from the newest entries may have been cut off, or all of them made anew: only a witness can tell.
+    """
+    if (not witnesses) != (linkage_unit_key is None):
+        raise typer.BadParameter("--from and --linkage-unit-key go together")
+    witnessed = read_witnessed(witnesses, linkage_unit_key) if witnesses and linkage_unit_key else None
+    verified = verify_audit(url_file, witnessed)
     typer.echo(f"audit log intact: {verified.entries} entries, root {verified.root}")
+    if witnessed is None:
+        typer.echo("no witness: ask a custodian for its receipts, and give them as --from")
+    else:
+        typer.echo(f"{verified.checkpoints} checkpoints bear out the first {verified.witnessed_size} entries")
     for run_id, links in verified.nights.items():
         typer.echo(f"night {run_id}: {links} links, digest as published")

@@ -10,6 +10,7 @@ from tasks.linkage_unit.linked_custodians import (
     matches_are_entities,
 )
 from tasks.linkage_unit.load import forget_working_files, load_links, night_in_ledger
+from tasks.linkage_unit.receipts import compare_with_witnesses, hand_out_receipts
 from tasks.linkage_unit.receive import receive_deliveries
 from tasks.linkage_unit.report import publish_linkage_report
 from tasks.linkage_unit.resolve import resolve_links
@@ -28,6 +29,7 @@ def link_and_load(as_of: str | None = None) -> None:
     with night_in_ledger(night, unit) as run:
         if not run.published_before:
             deliveries = receive_deliveries(night, unit, run.erased_of)
+            compare_with_witnesses(run, deliveries)
             linked = []
             for a, b in every_two(deliveries):  # hospital and pharmacy; three pairs with a laboratory
                 pairs = block_records(a, b, unit)
@@ -38,4 +40,5 @@ def link_and_load(as_of: str | None = None) -> None:
             summary = summarise_night(night, deliveries, linked, entities, unit)
             load_links(run, deliveries, linked, entities, summary)  # one transaction, with its audit event
         forget_working_files(unit)
+        hand_out_receipts(run, unit)  # the custodians are the audit log's witnesses
         publish_linkage_report(run, unit)

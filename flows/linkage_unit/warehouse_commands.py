@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from linkage_core.errors import NightlinkError
+from linkage_core.linkage_unit.table_files import csv_line
 from tasks.linkage_unit import warehouse_setup
 from tasks.protocol.nights import parse_as_of
 
@@ -73,9 +74,29 @@ def followup(
     if not rows:
         typer.echo("no discharged patients in that period", err=True)
         return
-    typer.echo(",".join(rows[0]))
+    typer.echo(csv_line(list(rows[0])).decode(), nl=False)
     for row in rows:
-        typer.echo(",".join("" if value is None else f'"{value}"' for value in row.values()))
+        typer.echo(
+            csv_line(["" if value is None else str(value) for value in row.values()]).decode(), nl=False
+        )
+
+
+@app.command()
+def export(
+    file_format: Annotated[
+        str,
+        typer.Argument(
+            metavar="FORMAT", help="link-id, fhir, omop-person-map, omop-fact-relationship or dbt-sources"
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(help="the file; it appears whole or not at all")],
+    url_file: Annotated[Path, typer.Option("--url-file", help="URL of a research project's role")],
+    project: Annotated[str, typer.Option("--project", help="as in the linkage protocol")],
+) -> None:
+    """Write current links as a file for other software, under the research project's own pseudonyms."""
+    from tasks.linkage_unit.export import export_file
+
+    typer.echo(f"{export_file(url_file, project, file_format, out):,} bytes written to {out}")
 
 
 def _pairs(words: list[str], option: str) -> dict[str, list[str]]:

@@ -20,11 +20,11 @@ from linkage_core.linkage_unit.clk_documents import interchange_error
 from linkage_core.linkage_unit.one_to_one import greedy_one_to_one
 from linkage_core.linkage_unit.optimal_one_to_one import optimal_one_to_one
 from linkage_core.linkage_unit.record_groups import Groups, Record, group_greedily, pairs_as_records
+from linkage_core.linkage_unit.table_files import csv_line, unformulated
 
 RandomBytes = Callable[[int], bytes]
 Solver = Literal["greedy", "optimal"]
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0")
 _PAIRS_A_PIECE = 10_000
 
 
@@ -126,7 +126,7 @@ def link_id_csv(
     NightlinkError
         E-INTERCHANGE when a group has two records of a party: the table has no place for them.
     """
-    yield _csv_line(["LINK_ID", *names])
+    yield csv_line(["LINK_ID", *names])
     in_group: list[set[int]] = [set() for _ in records]
     for group in groups:
         of_party = dict(group)
@@ -151,7 +151,7 @@ def parse_link_ids(data: bytes, names: Sequence[str], records: Sequence[int], na
         twice; it names the line, never a cell.
     """
     lines = _csv_rows(data, name)
-    if not lines or lines[0] != ["LINK_ID", *(_unformulated(n) for n in names)]:
+    if not lines or lines[0] != ["LINK_ID", *(unformulated(n) for n in names)]:
         raise interchange_error(
             f"another header in {name}", f"LINK_ID and the {len(names)} parties, in order"
         )
@@ -201,17 +201,7 @@ def _shuffled(values: npt.NDArray[np.intp], random_bytes: RandomBytes) -> npt.ND
 
 def _link_id_line(of_party: dict[int, int], parties: int, random_bytes: RandomBytes) -> bytes:
     link_id = uuid.UUID(bytes=random_bytes(16), version=4)
-    return _csv_line([str(link_id), *(str(of_party.get(party, "")) for party in range(parties))])
-
-
-def _csv_line(cells: Sequence[str]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(_unformulated(cell) for cell in cells)
-    return text.getvalue().encode()
-
-
-def _unformulated(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
+    return csv_line([str(link_id), *(str(of_party.get(party, "")) for party in range(parties))])
 
 
 def _csv_rows(data: bytes, name: str) -> list[list[str]]:

@@ -168,8 +168,13 @@ def _lines(rows: Iterable[EntityRow]) -> Iterator[bytes]:
                 expected="rows in strictly ascending order of entity and record",
                 remedy="Read the members with ORDER BY entity_id, record.",
             )
-        yield f"{place[0]}|{custodian}|{place[1]}\n".encode()
+        yield member_line(place[0], custodian, place[1])
         before = place
+
+
+def member_line(entity_hex: str, custodian: str, record_hex: str) -> bytes:
+    """One member's line."""
+    return f"{entity_hex}|{custodian}|{record_hex}\n".encode()
 
 
 def _in_order(matches: Sequence[CustodianMatches]) -> tuple[Indices, Indices, Indices, Indices]:

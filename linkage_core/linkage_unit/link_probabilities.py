@@ -201,7 +201,7 @@ def _rivals(
     is_rival = linked_a[index_a] | linked_b[index_b]
     is_rival[confident] = False
     free = float((1.0 - linked_a.mean()) * (1.0 - linked_b.mean())) if all(records) else 0.0
-    others = unlimited_odds(odds, records, limits)
+    others = unlimited_odds(odds, records, limits).copy()
     others[confident] = 0.0
     reached = posteriors(others, index_a, index_b, records, limits)
     return reached[is_rival], free / max(1.0 - free, 1e-12)

@@ -101,18 +101,18 @@ def select_links(
 
 
 def unlimited_odds(odds: PairOdds, records: tuple[int, int], limits: LinkLimits) -> Floats:
-    """Odds of pairs where a record of some side may have many links: float64, shape (m,).
+    """Odds of pairs under the limits: float64, shape (m,).
 
-    The model's odds are against *two records that are nobody's* (``competition.prior_odds``). Where a record may
-    have many links, being somebody's frees nobody from suspicion: the pair stands against every record of that side,
-    of which those that are nobody's are a part.
+    The model's odds are against *two records that are nobody's* (``competition.prior_odds``). Where every record may
+    have many links, being somebody's frees nobody from suspicion, and no rivals calibrate: the pair stands against
+    all records of both sides, of which those that are nobody's are a part. With a limit on one side rivals calibrate
+    the links, whatever the size of the odds.
     """
+    if limits.one_a_record_of_a or limits.one_a_record_of_b:
+        return odds.odds
     taken = MOST_MATCHED * float(odds.probability.sum())
-    scale = 1.0
-    for limited, count in ((limits.one_a_record_of_a, records[0]), (limits.one_a_record_of_b, records[1])):
-        if not limited:
-            scale *= max(count - taken, 1.0) / max(count, 1)
-    return odds.odds * scale
+    scales = [max(count - taken, 1.0) / max(count, 1) for count in records]
+    return odds.odds * scales[0] * scales[1]
 
 
 def posteriors(

@@ -173,8 +173,15 @@ def _lines(rows: Iterable[AnyLinkRow]) -> Iterator[bytes]:
                 expected="rows in strictly ascending order of their two pseudonyms",
                 remedy="Read the links with ORDER BY pseudonym_a, pseudonym_b.",
             )
-        yield "|".join([*pair, decision, band, ",".join(passes), *custodians]).encode() + b"\n"
+        yield link_line(*pair, decision, band, passes, *custodians)
         before = pair
+
+
+def link_line(
+    hex_a: str, hex_b: str, decision: str, band: str, passes: Iterable[str], *custodians: str
+) -> bytes:
+    """One link's line; its two pseudonyms as 32 lower-case hex digits each."""
+    return "|".join([hex_a, hex_b, decision, band, ",".join(passes), *custodians]).encode() + b"\n"
 
 
 def _order_by_pseudonyms(

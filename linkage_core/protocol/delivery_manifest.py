@@ -98,6 +98,13 @@ class ExpectationCount(_Frozen):
     unexpected: Count
 
 
+class WitnessedLog(_Frozen):
+    """The newest signed checkpoint of the audit log that the custodian holds: its size and its Merkle root."""
+
+    size: Count
+    root: Sha256Hex
+
+
 class Changes(_Frozen):
     """What a delivery of changes builds on, and what goes; its parts hold the records that are new or changed.
 
@@ -119,6 +126,7 @@ class DeliveryManifest(_Frozen):
     was read is either in the state or counted as rejected. A rejected row counts under each rule that it breaks.
     ``aggregates`` are rates over all records of the state, for the linkage unit's model.
     ``sequence`` grows with each delivery of a custodian; ``as_of`` is the schedule's date, no clock's.
+    ``witnessed`` is what the custodian saw of the audit log before: the linkage unit refuses to go on with another one.
 
     Building one whose totals do not add up raises pydantic's ValidationError, its input hidden.
     """
@@ -144,6 +152,7 @@ class DeliveryManifest(_Frozen):
     rejected_by_rule: dict[SafeName, Count] = Field(max_length=1000)
     expectations: tuple[ExpectationCount, ...] = Field(default=(), max_length=10_000)
     aggregates: EvidenceAggregates
+    witnessed: WitnessedLog | None = None
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:

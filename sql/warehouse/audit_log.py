@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import Connection, Row, text
 
+from linkage_core.errors import NightlinkError
 from sql.statements import load_statements
 from sql.warehouse.links import Delivery, EntityRow, LinkRow
 from sql.warehouse.transactions import warehouse_errors
@@ -31,6 +32,7 @@ class RecordedPublication:
 
     run_id: str
     told: tuple[Any, ...]
+    custodians: tuple[str, ...]
     counts: Mapping[str, Any]
     audit_sequence: int | None
     audit_event_hash: bytes | None
@@ -44,6 +46,34 @@ def read_entries(connection: Connection) -> Iterator[tuple[int, str]]:
 def read_nodes(connection: Connection) -> dict[tuple[int, int], bytes]:
     """The stored nodes of the Merkle tree, by level and position."""
     return {(level, position): bytes(found) for level, position, found in _stream(connection, "read_nodes")}
+
+
+@dataclass(frozen=True)
+class StoredLog:
+    """The log's hashes, read out of an open snapshot as they are asked for."""
+
+    connection: Connection
+    size: int
+
+    def node(self, level: int, position: int) -> bytes:
+        """A complete node of the Merkle tree; E-AUDIT-BROKEN when it is not there."""
+        [found] = [*_stream(self.connection, "read_node", level=level, position=position), None][:1]
+        if found is None:
+            raise _lost(f"node {level}/{position} of the audit log's tree")
+        return bytes(found.hash)
+
+    def entry_of_run(self, run_id: str) -> tuple[int, bytes]:
+        """Number and leaf hash of a published run's entry, as the ledger has them."""
+        [found] = [*_stream(self.connection, "read_entry_of_run", run_id=run_id), None][:1]
+        if found is None:
+            raise _lost(f"the audit entry of the published run {run_id}")
+        return found.audit_sequence, self.node(0, found.audit_sequence - 1)
+
+
+def read_stored_log(connection: Connection) -> StoredLog:
+    """The log as its stored hashes tell it; nothing is checked."""
+    [row] = _stream(connection, "read_log_size")
+    return StoredLog(connection, row.size)
 
 
 def read_links_of_run(connection: Connection, run_id: str) -> Iterator[LinkRow]:
@@ -61,9 +91,27 @@ def read_entities_of_run(connection: Connection, run_id: str) -> Iterator[Entity
         yield row[0], row[1], row[2]
 
 
-def read_buried_of_run(connection: Connection, run_id: str, kind: str) -> Iterator[bytes]:
-    """Leaves (SHA-256) of rows of a run's table of ``link`` or ``member`` that were erased, or expired, since."""
-    return (bytes(row.leaf) for row in _stream(connection, "read_buried_of_run", run_id=run_id, kind=kind))
+def read_link_versions(connection: Connection, project: str) -> Iterator[Row[Any]]:
+    """All versions of a project's links, in any order, with the fences of the nights that have them."""
+    return _stream(connection, "read_link_versions", project=project)
+
+
+def read_member_versions(connection: Connection, project: str) -> Iterator[Row[Any]]:
+    """All versions of a project's entity members, in any order, with the fences of the nights that have them."""
+    return _stream(connection, "read_member_versions", project=project)
+
+
+def read_buried(connection: Connection, project: str) -> Iterator[Row[Any]]:
+    """What is left of a project's rows that were erased or expired: kind, leaves, fences."""
+    return _stream(connection, "read_buried", project=project)
+
+
+def read_all_deliveries(connection: Connection) -> dict[str, dict[str, str]]:
+    """The manifests' digests of every run's deliveries, by run and custodian."""
+    found: dict[str, dict[str, str]] = {}
+    for row in _stream(connection, "read_all_deliveries"):
+        found.setdefault(row.run_id, {})[row.custodian] = row.manifest_sha256
+    return found
 
 
 def count_buried(connection: Connection) -> dict[tuple[str, str], int]:
@@ -77,6 +125,7 @@ def read_publications(connection: Connection) -> list[RecordedPublication]:
         RecordedPublication(
             row.run_id,
             tuple(getattr(row, name) for name in RecordedPublication.TOLD),
+            tuple(row.custodians),
             row.counts,
             row.audit_sequence,
             None if row.audit_event_hash is None else bytes(row.audit_event_hash),
@@ -96,7 +145,16 @@ def read_deliveries_of_run(connection: Connection, run_id: str) -> list[Delivery
     return [Delivery(*row) for row in _stream(connection, "read_deliveries_of_run", run_id=run_id)]
 
 
-def _stream(connection: Connection, name: str, **parameters: str) -> Iterator[Row[Any]]:
+def _lost(what: str) -> NightlinkError:
+    return NightlinkError(
+        "E-AUDIT-BROKEN",
+        found=f"{what} is gone",
+        expected="every hash that the log once had",
+        remedy="Stop publishing, keep a copy of the database, and let an auditor verify it.",
+    )
+
+
+def _stream(connection: Connection, name: str, **parameters: str | int) -> Iterator[Row[Any]]:
     with warehouse_errors("reading the audit log and what it covers"):
         options = {"stream_results": True, "max_row_buffer": _ROWS_PER_FETCH}
         yield from connection.execute(text(_statements()[name]), parameters, execution_options=options)

@@ -6,6 +6,41 @@ SELECT sequence, entry FROM audit.event ORDER BY sequence;
 -- name: read_nodes
 SELECT level, position, hash FROM audit.node;
 
+-- name: read_log_size
+SELECT coalesce(max(n.position), -1) + 1 AS size FROM audit.node AS n WHERE n.level = 0;
+
+-- name: read_node
+SELECT n.hash FROM audit.node AS n WHERE n.level = :level AND n.position = :position;
+
+-- name: read_entry_of_run
+SELECT r.audit_sequence FROM linkage.link_run AS r WHERE r.run_id = :run_id AND r.status = 'published';
+
+-- name: read_link_versions
+-- All versions of a project's links, with the fences of the nights that have them: from_fence <= fence < until_fence.
+SELECT l.link_id, replace(l.record_a::text, '-', '') AS record_a, replace(l.record_b::text, '-', '') AS record_b,
+       l.decision, l.score_band, l.passes_agreed, l.custodian_a, l.custodian_b, l.leaf,
+       l.opened_by_run, opened.fence AS from_fence, closed.fence AS until_fence
+  FROM linkage.link AS l
+  JOIN linkage.link_run AS opened ON opened.run_id = l.opened_by_run
+  LEFT JOIN linkage.link_run AS closed ON closed.run_id = l.closed_by_run
+ WHERE l.project = :project;
+
+-- name: read_member_versions
+SELECT replace(m.entity_id::text, '-', '') AS entity_id, m.custodian, replace(m.record::text, '-', '') AS record,
+       opened.fence AS from_fence, closed.fence AS until_fence
+  FROM linkage.entity_member AS m
+  JOIN linkage.link_run AS opened ON opened.run_id = m.opened_by_run
+  LEFT JOIN linkage.link_run AS closed ON closed.run_id = m.closed_by_run
+ WHERE m.project = :project;
+
+-- name: read_buried
+-- Leaves of rows that were erased, or expired, since.
+SELECT t.kind, t.leaf, t.leaf_named, t.from_fence, t.until_fence FROM linkage.tombstone AS t WHERE t.project = :project;
+
+-- name: read_all_deliveries
+SELECT u.run_id, d.custodian, d.manifest_sha256
+  FROM linkage.run_delivery AS u JOIN linkage.delivery AS d USING (manifest_sha256);
+
 -- name: read_links_of_run
 -- The link table as the run published it: opened by it or before, and closed after it or never. Within a project
 -- fences order the publications.
@@ -29,20 +64,13 @@ SELECT m.entity_id::text, m.custodian, m.record::text
  WHERE r.run_id = :run_id AND opened.fence <= r.fence AND (closed.fence IS NULL OR closed.fence > r.fence)
  ORDER BY m.entity_id, m.record;
 
--- name: read_buried_of_run
--- Leaves of rows of the run's tables that were erased, or expired, since.
-SELECT CASE WHEN cardinality(r.custodians) > 2 THEN t.leaf_named ELSE t.leaf END AS leaf
-  FROM linkage.link_run AS r
-  JOIN linkage.tombstone AS t ON t.project = r.project AND t.from_fence <= r.fence AND t.until_fence > r.fence
- WHERE r.run_id = :run_id AND t.kind = :kind;
-
 -- name: count_buried
 SELECT t.project, t.kind, count(*) AS count FROM linkage.tombstone AS t GROUP BY t.project, t.kind;
 
 -- name: read_publications
 -- Published runs, in the order of their audit events; NULL where a run has lost its event.
 SELECT r.run_id, r.project, r.as_of, r.fence, r.protocol_version, r.protocol_fingerprint, r.key_epoch, r.code_version,
-       r.counts, r.audit_sequence, r.audit_event_hash
+       r.custodians, r.counts, r.audit_sequence, r.audit_event_hash
   FROM linkage.link_run AS r WHERE r.status = 'published' ORDER BY r.audit_sequence, r.run_id;
 
 -- name: read_head_runs

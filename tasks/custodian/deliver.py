@@ -38,6 +38,7 @@ from tasks.custodian.delivered_state import DeliveredState, remember_state, reme
 from tasks.custodian.encode import PART_ROWS, EncodedDelivery, aggregates_of
 from tasks.custodian.part_threads import in_order, usable_threads
 from tasks.custodian.settings import CustodianSite
+from tasks.custodian.witness import witnessed_log
 from tasks.protocol.code_version import code_version
 from tasks.protocol.exchange import (
     DELETION_NAME,
@@ -281,5 +282,6 @@ def _describe(
         rejected=validated.rejected,
         rejected_by_rule=validated.rejected_by_rule,
         expectations=tuple(encoded.normalised.expectations),
+        witnessed=witnessed_log(site),
         aggregates=aggregates_of(encoded, written.fills, site),
     )

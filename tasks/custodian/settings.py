@@ -105,6 +105,8 @@ class CustodianSettings(Settings):
     transfer_key_file: SettingsPath
     linkage_unit_public_key: PublicKey
     """The linkage unit's X25519 key, as ``nightlink linkage-unit keygen`` prints it there."""
+    linkage_unit_signing_key: PublicKey
+    """The linkage unit's Ed25519 key, under which receipts and checkpoints of the audit log are signed."""
     warehouse_content_url_file: SettingsPath | None = None
     """Without it no content leaves: a custodian with a file of people alone, and no way to the warehouse."""
     must_not_read: tuple[SettingsPath, ...] = ()

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field, StringConstraints
 
+from linkage_core.audit.signatures import signing_key_from_seed
 from linkage_core.linkage_unit.known_links import KnownLinks, parse_known_links
 from linkage_core.protocol.derived_keys import derive_key
 from linkage_core.protocol.key_files import LINKAGE_UNIT_ROLES, parse_key_file
@@ -59,6 +61,8 @@ class LinkageUnitSettings(Settings):
     """The linkage unit's own X25519 key: deliveries are sealed to it, and it opens nothing else."""
     retired_encryption_key_files: tuple[SettingsPath, ...] = ()
     """Former ones, while a custodian may still seal to them."""
+    signing_key_file: SettingsPath
+    """The linkage unit's own Ed25519 key: signs the custodians' receipts and the audit log's checkpoints."""
     custodian_public_keys: dict[Name, PublicKey]
     custodian_transfer_keys: dict[Name, PublicKey]
     known_links_file: SettingsPath | None = None
@@ -92,6 +96,7 @@ class LinkageUnit:
     """For each custodian what it shares with this unit: under today's key first, then under retired ones."""
     storage_key: bytes
     """Of what the linkage unit keeps from night to night, derived from its encryption key."""
+    signing_key: Ed25519PrivateKey
     known_links: KnownLinks | None = None
 
     @property
@@ -118,12 +123,15 @@ def linkage_unit() -> LinkageUnit:
     known = None if path is None else parse_known_links(read_bounded(path, MOST_KNOWN_LINKS_BYTES))
     keys = _encryption_keys(settings)
     return LinkageUnit(
-        settings,
-        protocol,
-        read_secret(settings.warehouse_url_file),
-        _transfer_secrets(settings, keys),
-        derive_key(keys[0], ("linkage-unit-storage", protocol.project)),
-        known,
+        settings=settings,
+        protocol=protocol,
+        warehouse_url=read_secret(settings.warehouse_url_file),
+        transfer_secrets=_transfer_secrets(settings, keys),
+        storage_key=derive_key(keys[0], ("linkage-unit-storage", protocol.project)),
+        signing_key=signing_key_from_seed(
+            parse_key_file(read_secret(settings.signing_key_file), "linkage_unit_signing")
+        ),
+        known_links=known,
     )
 
 
@@ -132,6 +140,7 @@ def secret_files(settings: LinkageUnitSettings) -> tuple[Path, ...]:
     return (
         settings.encryption_key_file,
         *settings.retired_encryption_key_files,
+        settings.signing_key_file,
         settings.warehouse_url_file,
     )
 

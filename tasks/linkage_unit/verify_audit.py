@@ -18,35 +18,35 @@ from linkage_core.audit.audit_events import (
 from linkage_core.audit.log_check import Finding, LogEntry, Witnessed, check_log
 from linkage_core.audit.merkle_tree import leaf_hash
 from linkage_core.errors import NightlinkError
-from linkage_core.linkage_unit.entity_clusters import digest_of_entity_rows
-from linkage_core.linkage_unit.link_table import LinkRow, digest_of_link_rows
 from sql.engine import make_engine
 from sql.warehouse.audit_log import (
     RecordedPublication,
     count_buried,
-    read_buried_of_run,
-    read_deliveries_of_run,
-    read_entities_of_run,
+    read_all_deliveries,
     read_entries,
-    read_links_of_run,
     read_nodes,
     read_publications,
 )
-from sql.warehouse.transactions import Connection, warehouse_snapshot
+from sql.warehouse.transactions import warehouse_snapshot
+from tasks.linkage_unit.published_tables import check_tables
 from tasks.protocol.settings_files import read_secret
 
 DEADLINE_S = 3600.0
-NO_ENTITIES = digest_of_entity_rows([])
 MOST_FINDINGS_TOLD = 20
 
 
 @dataclass(frozen=True)
 class VerifiedAudit:
-    """What was verified: entries, the tree's root over them, and links by night."""
+    """What was verified: entries, the tree's root over them, links by night, and against how much of witnesses.
+
+    ``witnessed_size`` is how much of the log its witnesses bear out: what came after, nobody but the database tells.
+    """
 
     entries: int
     root: str
     nights: dict[str, int]
+    checkpoints: int = 0
+    witnessed_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,28 @@ def verify_audit(url_file: Path, witnessed: Witnessed | None = None) -> Verified
         told = list(_told(entries, findings))
         nights = {e.run_id: PublishedNight(*at, e) for *at, e in told if isinstance(e, NightPublished)}
         recorded = {run.run_id: run for run in read_publications(connection)}
+        deliveries = read_all_deliveries(connection)
         for run_id in sorted(set(nights) | set(recorded)):
             findings += _compare_with_ledger(run_id, nights.get(run_id), recorded.get(run_id))
-        links = {run_id: _check_night(connection, night.event, findings) for run_id, night in nights.items()}
+        for run_id, night in nights.items():
+            if deliveries.get(run_id, {}) != dict(night.event.deliveries):
+                findings.append(Finding(f"night {run_id}", "other deliveries than its entry names"))
+        links: dict[str, int] = {}
+        for project in sorted({night.event.project for night in nights.values()}):
+            events = [night.event for night in nights.values() if night.event.project == project]
+            counts, wrong = check_tables(connection, project, events)
+            links |= counts
+            findings += wrong
         findings += _compare_buried((event for _, _, event in told), count_buried(connection))
     if findings:
         raise _broken(findings)
-    return VerifiedAudit(checked.head.size, checked.head.root.hex(), links)
+    return VerifiedAudit(
+        checked.head.size,
+        checked.head.root.hex(),
+        {run_id: links[run_id] for run_id in nights},
+        len(witnessed.roots) if witnessed else 0,
+        witnessed.size if witnessed else 0,
+    )
 
 
 def _told(entries: list[LogEntry], findings: list[Finding]) -> Iterator[tuple[int, bytes, AuditEvent]]:
@@ -123,31 +138,6 @@ def _compare_buried(events: Iterable[AuditEvent], found: dict[tuple[str, str], i
     for project, kind in sorted(set(+told) | set(found)):
         if told[project, kind] != found.get((project, kind), 0):
             yield Finding(f"project {project}", f"another number of buried {kind}s than was entered")
-
-
-def _check_night(connection: Connection, event: NightPublished, findings: list[Finding]) -> int:
-    night = f"night {event.run_id}"
-    deliveries = {d.custodian: d.manifest_sha256 for d in read_deliveries_of_run(connection, event.run_id)}
-    if deliveries != dict(event.deliveries):
-        findings.append(Finding(night, "other deliveries than its entry names"))
-    rows: list[int] = [0]
-    links = _counted(read_links_of_run(connection, event.run_id), rows)
-    digest = digest_of_link_rows(links, read_buried_of_run(connection, event.run_id, "link"))
-    if digest != event.link_table_digest:
-        findings.append(Finding(night, "links with another digest than was published"))
-    members = digest_of_entity_rows(
-        read_entities_of_run(connection, event.run_id), read_buried_of_run(connection, event.run_id, "member")
-    )
-    published = NO_ENTITIES if event.entities is None else event.entities.entity_table_digest
-    if members != published:
-        findings.append(Finding(night, "entities with another digest than was published"))
-    return rows[0]
-
-
-def _counted(links: Iterable[LinkRow], total: list[int]) -> Iterator[LinkRow]:
-    for link in links:
-        total[0] += 1
-        yield link
 
 
 def _broken(findings: list[Finding]) -> NightlinkError:

@@ -2,6 +2,7 @@
 
 Layout: ``<exchange>/<custodian>/<run_id>/<sequence>/{part-NNNN.sealed, manifest.json}``. A delivery without a
 manifest is invisible; the manifest is written last, by a rename, so that a reader sees all of a delivery or none.
+The other way go receipts alone: ``<exchange>/linkage-unit/<custodian>/<tree size>-<run_id>.json``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ MANIFEST_NAME = "manifest.json"
 MANIFEST_MAX_BYTES = 1 << 20
 DELETION_NAME = "deletion.json"
 """A delivery whose parts its custodian deleted has this signed record beside its manifest."""
+RECEIPTS_FOLDER = "linkage-unit"
+"""No custodian can have this name: theirs have no hyphen."""
 _SEQUENCE = re.compile(r"^[0-9]{6}$")
+_RECEIPT = re.compile(r"^[0-9]{12}-[A-Za-z0-9._-]{1,100}\.json$")
 # Readable for the group of that part of the exchange: its custodian and the linkage unit.
 _FOLDER_MODE, _FILE_MODE = 0o2750, 0o640
 # Windows has neither links that anybody may make nor FIFOs in folders, and would translate line ends.
@@ -131,14 +135,46 @@ def read_file(folder: DeliveryFolder, name: str, max_bytes: int) -> bytes:
         E-DLV-DIGEST when the file is missing, too large, or not a regular file.
     """
     try:
-        descriptor = os.open(folder.path / name, _READ_FLAGS)
-        with open(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
-                raise _bad_file(folder, name, f"{status.st_size} bytes, or not a regular file")
-            return file.read(max_bytes + 1)
+        return _read_regular(folder.path / name, max_bytes)
+    except _NotRegularError as error:
+        raise _bad_file(folder, name, f"{error.size} bytes, or not a regular file") from None
     except OSError as error:
         raise _bad_file(folder, name, f"a file that cannot be opened ({error.strerror})") from None
+
+
+def receipt_name(tree_size: int, run_id: str) -> str:
+    """The name of a receipt's file: names sort as the sizes of their logs do."""
+    return f"{tree_size:012d}-{run_id}.json"
+
+
+def receipt_names(exchange: Path, custodian: str) -> list[str]:
+    """Names of the linkage unit's receipts for one custodian, in their order."""
+    home = exchange / RECEIPTS_FOLDER / custodian
+    names = sorted(entry.name for entry in home.iterdir()) if home.is_dir() else []
+    return [name for name in names if _RECEIPT.match(name)]
+
+
+def read_receipt(exchange: Path, custodian: str, name: str, max_bytes: int) -> bytes:
+    """One receipt, a regular file of at most ``max_bytes``; E-AUDIT-RECEIPT when it is none."""
+    try:
+        return _read_regular(exchange / RECEIPTS_FOLDER / custodian / name, max_bytes)
+    except (OSError, _NotRegularError):
+        raise NightlinkError(
+            "E-AUDIT-RECEIPT",
+            found=f"the receipt {name} cannot be read, or is too large",
+            expected=f"a file of at most {max_bytes} bytes that this party may read",
+            remedy="Ask the linkage unit to write it again, and see who owns the folder of receipts.",
+        ) from None
+
+
+def write_receipt(exchange: Path, custodian: str, name: str, data: bytes) -> None:
+    """Write a receipt whole, or not at all; its folder is made where there is none."""
+    home = exchange / RECEIPTS_FOLDER / custodian
+    if not home.is_dir():
+        home.mkdir(parents=True)
+        home.chmod(_FOLDER_MODE)
+        home.parent.chmod(0o711)
+    write_file(DeliveryFolder(custodian, name, 0, home), name, data)
 
 
 def missing_delivery(run_id: str, custodians: Iterable[str]) -> NightlinkError:
@@ -150,6 +186,23 @@ def missing_delivery(run_id: str, custodians: Iterable[str]) -> NightlinkError:
         remedy="See why that custodian's flow failed; run the night again once it has delivered.",
         transient=True,
     )
+
+
+class _NotRegularError(Exception):
+    """A link, a device, or a file larger than it may be."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+
+def _read_regular(path: Path, max_bytes: int) -> bytes:
+    descriptor = os.open(path, _READ_FLAGS)
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
+            raise _NotRegularError(status.st_size)
+        return file.read(max_bytes + 1)
 
 
 def _delivery_folders(exchange: Path, custodian: str, run_id: str) -> list[DeliveryFolder]:

@@ -104,6 +104,7 @@ def custodian_world(people: pa.Table) -> Iterator[PartySettings]:
             source_url=server.url("hospital_extractor", password, "hospital"),
             content_url=warehouse[content_role("hospital")],
             linkage_unit_public_key=agreement_public_hex(secrets.token_bytes(32)),
+            linkage_unit_signing_key=secrets.token_hex(32),
             must_not_read=[],
         )
         yield PartySettings(

@@ -105,7 +105,10 @@ def _clinic(folder: Path) -> Path:
         path.chmod(0o600)
     shutil.copy(ROOT / "deployments" / "linkage_protocol.toml", folder)
     example = (ROOT / "deployments" / "settings" / "clinic_files.toml").read_text(encoding="utf-8")
-    (folder / "settings.toml").write_text(example.replace("PUBLIC-KEY", UNIT_PUBLIC_KEY), encoding="utf-8")
+    (folder / "settings.toml").write_text(
+        example.replace("PUBLIC-KEY", UNIT_PUBLIC_KEY).replace("UNIT-SIGNING-KEY", UNIT_PUBLIC_KEY),
+        encoding="utf-8",
+    )
     people = few_people().side_a.select(["rid", "first", "last", "dob"]).to_pylist()
     header = "Patient Nr;First name;Last name;Date of birth;Note\r\n"
     rows = [f'{p["rid"]};{p["first"]}é;{p["last"]};{_turned(p["dob"])};"a\nb"\r\n' for p in people]

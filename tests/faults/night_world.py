@@ -309,6 +309,7 @@ class NightWorld:
             *keys,
             *self.more_secrets,
             self.demo.encryption_key,
+            self.demo.unit_signing_key,
             *shared,
             *passwords,
             *(s.superuser_password.encode() for s in self.demo.servers.values()),
@@ -350,7 +351,8 @@ class NightWorld:
     def _unpack_parts(self, folder: Path) -> None:
         """Opened parts as plain bytes: neither seal nor compression must hide anything from the search."""
         folder.mkdir(parents=True)
-        for delivery in sorted((self.root / "exchange").glob("*/*/[0-9]*")):
+        parts = sorted((self.root / "exchange").glob("*/*/*/part-*"))
+        for delivery in sorted({part.parent for part in parts}):
             with suppress(NightlinkError):  # altered on purpose
                 self._unpack_delivery(delivery, folder / "-".join(delivery.parts[-3:]))
 

@@ -62,7 +62,7 @@ def test_who_was_erased_does_not_come_back_with_the_next_full_delivery(
     assert custodian.finish() == 0, custodian.text
     handed = hand_over(records_file, unit)
     command = ["retention", "erase", "--custodian", "hospital", "--records", str(handed)]
-    linkage_unit = night_world.start_command("linkage-unit", command)
+    linkage_unit = night_world.start_command("linkage_unit", command)
     assert linkage_unit.finish() == 0, linkage_unit.text
     assert tables_with(night_world, str(record)) == set()
     assert not list((night_world.root / "exchange" / "hospital").rglob("*.sealed"))

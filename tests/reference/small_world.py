@@ -61,6 +61,8 @@ def public_key(custodian: str) -> str:
 
 
 UNIT_PUBLIC_KEY = agreement_public_hex(key("encryption"))
+UNIT_SIGNING_KEY = signing_key_from_seed(key("signing linkage unit"))
+UNIT_SIGNING_PUBLIC_KEY = public_key_hex(UNIT_SIGNING_KEY)
 
 
 def transfer_public_key(custodian: str) -> str:
@@ -93,6 +95,7 @@ def make_site(
         signing_key_file=unused,
         transfer_key_file=unused,
         linkage_unit_public_key=UNIT_PUBLIC_KEY,
+        linkage_unit_signing_key=UNIT_SIGNING_PUBLIC_KEY,
         warehouse_content_url_file=unused,
         source=source,
         quality=QualitySettings.model_validate(quality),
@@ -114,6 +117,7 @@ def make_unit(folder: Path, encryption: tuple[str, ...] = ("encryption",), **cha
         "state_folder": folder / "unit-state",
         "warehouse_url_file": folder / "unused",
         "encryption_key_file": folder / "unused",
+        "signing_key_file": folder / "unused",
         "custodian_public_keys": {name: public_key(name) for name in CUSTODIANS},
         "custodian_transfer_keys": {name: transfer_public_key(name) for name in CUSTODIANS},
     }
@@ -122,7 +126,9 @@ def make_unit(folder: Path, encryption: tuple[str, ...] = ("encryption",), **cha
         name: tuple(secret_at_linkage_unit(key(ours), theirs) for ours in encryption)
         for name, theirs in settings.custodian_transfer_keys.items()
     }
-    return LinkageUnit(settings, shipped_protocol(), "postgresql://nowhere", secrets, key("storage"))
+    return LinkageUnit(
+        settings, shipped_protocol(), "postgresql://nowhere", secrets, key("storage"), UNIT_SIGNING_KEY
+    )
 
 
 def raw_table(people: pa.Table) -> pa.Table:

@@ -19,6 +19,10 @@ GRANT EXECUTE ON FUNCTION linkage.begin_run, linkage.count_link_changes, linkage
     linkage.carry_entity_ids, linkage.publish_run, linkage.fail_run, linkage.anyone_suppressed, linkage.suppressed_records, linkage.count_erasure,
     linkage.erase_record, linkage.count_expired, linkage.apply_retention, linkage.set_hold TO linkage_loader;
 
+-- It signs checkpoints of the log, which need hashes alone.
+GRANT USAGE ON SCHEMA audit TO linkage_loader;
+GRANT SELECT ON audit.node TO linkage_loader;
+
 -- The auditor: reads what the audit speaks of, and nothing else.
 GRANT USAGE ON SCHEMA warehouse, linkage, audit TO auditor;
 GRANT SELECT ON ALL TABLES IN SCHEMA warehouse, audit TO auditor;

@@ -28,6 +28,14 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
 $$;
 COMMENT ON FUNCTION access.hmac_uuid IS 'The first 16 bytes of HMAC-SHA256 (RFC 2104), the key given as its two padded blocks.';
 
+-- As hmac_uuid: no search path of its own.
+CREATE OR REPLACE FUNCTION access.whole_number(p_pseudonym uuid) RETURNS bigint
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT (('x' OPERATOR(pg_catalog.||) pg_catalog.substr(pg_catalog.encode(pg_catalog.uuid_send(p_pseudonym), 'hex'), 1, 16))
+        ::pg_catalog.bit(64) OPERATOR(pg_catalog.>>) 1)::pg_catalog.int8
+$$;
+COMMENT ON FUNCTION access.whole_number IS 'The first 63 bits of a pseudonym, as a number from 0.';
+
 CREATE OR REPLACE FUNCTION access.padded_key(p_key bytea, p_pad integer) RETURNS bytea
 LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
     SELECT string_agg(set_byte('\x00'::bytea, 0, p_pad # CASE WHEN n < octet_length(p_key) THEN get_byte(p_key, n) ELSE 0 END), '' ORDER BY n)
@@ -84,7 +92,8 @@ BEGIN
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA research TO %I', p_login_role);
     EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA research TO %I', p_login_role);
     -- Called by the views in the reader's name. Schema access stays closed, so nobody can call them by theirs.
-    EXECUTE format('GRANT EXECUTE ON FUNCTION access.research_id, access.linkage_projects, access.reads_all, access.hmac_uuid TO %I',
+    EXECUTE format('GRANT EXECUTE ON FUNCTION access.research_id, access.linkage_projects, access.reads_all, access.hmac_uuid,
+        access.whole_number TO %I',
         p_login_role);
 END
 $$;

@@ -148,6 +148,15 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION linkage.keep_leaf() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    NEW.leaf := linkage.link_leaf(NEW, true);
+    RETURN NEW;
+END
+$$;
+CREATE OR REPLACE TRIGGER keep_leaf BEFORE INSERT ON linkage.link FOR EACH ROW EXECUTE FUNCTION linkage.keep_leaf();
+
 CREATE OR REPLACE FUNCTION linkage.explain_closures(p_run linkage.link_run) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_nestloop = off AS $$
 BEGIN

@@ -293,3 +293,38 @@ COMMENT ON COLUMN research.linkage_quality_v1.measure IS 'precision and recall o
 COMMENT ON COLUMN research.linkage_quality_v1.estimate IS 'The figure; with three custodians or more, of all their pairs together.';
 COMMENT ON COLUMN research.linkage_quality_v1.interval_low IS 'Lower end of its 95% interval; NULL where the method gives none.';
 COMMENT ON COLUMN research.linkage_quality_v1.interval_high IS 'Upper end of its 95% interval; NULL where the method gives none.';
+
+-- OMOP Common Data Model 5.4: who is whom, with whole numbers for ids, as its tables have. The numbers are the first 63 bits
+-- of your project's pseudonyms: they join with nobody else's, and two of 10 million are the same with probability 1 in 100,000.
+CREATE OR REPLACE VIEW research.omop_person_map_v1 WITH (security_barrier) AS
+SELECT m.project, access.whole_number(e.outside) AS person_id, access.whole_number(p.outside) AS source_person_id,
+       m.custodian, p.outside AS record_pseudonym
+  FROM linkage.entity_member AS m
+  JOIN access.pseudonym AS e ON e.research_id = (SELECT access.research_id()) AND e.inside = m.entity_id
+  JOIN access.pseudonym AS p ON p.research_id = (SELECT access.research_id()) AND p.inside = m.record
+ WHERE m.project = ANY ((SELECT access.linkage_projects())::text[]) AND m.valid_to = 'infinity';
+
+COMMENT ON VIEW research.omop_person_map_v1 IS 'OMOP: from the custodians'' records to one person_id for each person, for an ETL; current entities.';
+COMMENT ON COLUMN research.omop_person_map_v1.project IS 'Linkage project.';
+COMMENT ON COLUMN research.omop_person_map_v1.person_id IS 'The person in an OMOP database of linked data, from entity_member_v1.entity_id.';
+COMMENT ON COLUMN research.omop_person_map_v1.source_person_id IS 'The record as a person of its own, in a database of one custodian''s data.';
+COMMENT ON COLUMN research.omop_person_map_v1.custodian IS 'Custodian of the record.';
+COMMENT ON COLUMN research.omop_person_map_v1.record_pseudonym IS 'Your project''s pseudonym of the record: person_source_value.';
+
+CREATE OR REPLACE VIEW research.omop_fact_relationship_v1 WITH (security_barrier) AS
+SELECT l.project, 56 AS domain_concept_id_1, access.whole_number(CASE side WHEN 1 THEN a.outside ELSE b.outside END) AS fact_id_1,
+       56 AS domain_concept_id_2, access.whole_number(CASE side WHEN 1 THEN b.outside ELSE a.outside END) AS fact_id_2,
+       0 AS relationship_concept_id
+  FROM linkage.link AS l
+  JOIN access.pseudonym AS a ON a.research_id = (SELECT access.research_id()) AND a.inside = l.record_a
+  JOIN access.pseudonym AS b ON b.research_id = (SELECT access.research_id()) AND b.inside = l.record_b
+ CROSS JOIN (VALUES (1), (2)) AS both_ways (side)
+ WHERE l.project = ANY ((SELECT access.linkage_projects())::text[]) AND l.valid_to = 'infinity' AND l.decision = 'match';
+
+COMMENT ON VIEW research.omop_fact_relationship_v1 IS 'OMOP FACT_RELATIONSHIP: current matches, each in both directions, between records as persons of their own.';
+COMMENT ON COLUMN research.omop_fact_relationship_v1.project IS 'Linkage project; not a column of OMOP.';
+COMMENT ON COLUMN research.omop_fact_relationship_v1.domain_concept_id_1 IS '56, the domain Person.';
+COMMENT ON COLUMN research.omop_fact_relationship_v1.fact_id_1 IS 'omop_person_map_v1.source_person_id of the one record.';
+COMMENT ON COLUMN research.omop_fact_relationship_v1.domain_concept_id_2 IS '56, the domain Person.';
+COMMENT ON COLUMN research.omop_fact_relationship_v1.fact_id_2 IS 'omop_person_map_v1.source_person_id of the other record.';
+COMMENT ON COLUMN research.omop_fact_relationship_v1.relationship_concept_id IS '0: the vocabulary has no standard concept for the same person; put yours.';

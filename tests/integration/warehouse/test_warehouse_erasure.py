@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -26,8 +28,12 @@ from sql.warehouse.erasure import (
     set_hold,
     suppressed_records,
 )
+from sql.warehouse.ledger import project_lock
+from tasks.linkage_unit.forget import apply_retention_periods, change_hold, erase_records, read_record_file
+from tasks.linkage_unit.settings import LinkageUnit, Retention
 from tasks.linkage_unit.verify_audit import verify_audit
 from tests.integration.warehouse.warehouse_nights import Nights, Warehouse, day, link, load
+from tests.reference.small_world import make_unit
 
 
 def erase(nights: Nights, custodian: str, record: str) -> Erasure:
@@ -235,3 +241,55 @@ def test_a_third_custodian_s_nights_verify_after_an_erasure(nights: Nights, ware
     line = "|".join([pair[0].replace("-", ""), pair[1].replace("-", ""), *pair[2:4], ",".join(pair[4])])
     assert plain == hashlib.sha256(f"{line}\n".encode()).hexdigest()
     assert named == hashlib.sha256(f"{line}|hospital|pharmacy\n".encode()).hexdigest()
+
+
+def unit_of(nights: Nights, folder: Path, **settings: Any) -> LinkageUnit:
+    """A linkage unit whose protocol is of the nights' project."""
+    unit = make_unit(folder, **settings)
+    protocol = unit.protocol.model_copy(update={"project": nights.project})
+    return replace(unit, protocol=protocol, warehouse_url=nights.warehouse.urls["linkage_loader"])
+
+
+def test_the_linkage_unit_erases_what_a_file_names_and_empties_its_own_folder(
+    nights: Nights, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    pair, other = link(), link()
+    nights.night("n1", [pair, other])
+    unit = unit_of(nights, tmp_path)
+    working = unit.settings.state_folder / f"columns-{'a' * 32}"
+    working.mkdir(parents=True)
+    records = tmp_path / "records"
+    records.write_text(f"{pair[0]}\n\n{pair[0]}\n")
+    named = read_record_file(records)
+    assert named == [pair[0]]
+    [erasure] = erase_records(unit, "hospital", named)
+    assert (erasure.links, erasure.members) == (1, 1)
+    assert places_of(warehouse, pair[0]) == set()
+    assert not working.exists()
+    assert change_hold(unit, "hospital", other[0], held=True)
+    with pytest.raises(NightlinkError, match="E-LEGAL-HOLD"):
+        erase_records(unit, "hospital", [other[0]])
+    with pytest.raises(NightlinkError, match="E-INPUT.*custodian"):
+        erase_records(unit, "nobody", [other[0]])
+    records.write_text(f"{pair[0]}\nnot a record\n")
+    with pytest.raises(NightlinkError, match="E-INPUT.*line 2"):
+        read_record_file(records)
+    with project_lock(warehouse.loader, nights.project), pytest.raises(NightlinkError, match="E-RUN-LOCKED"):
+        erase_records(unit, "hospital", named)
+
+
+def test_retention_periods_come_from_the_settings(nights: Nights, tmp_path: Path) -> None:
+    nights.night("n1", [link()])
+    nights.night("n2", [], day(1))
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    for name in ("2026-03-01.html", "2026-03-20.html", "notes.txt"):
+        (reports / name).write_text("x")
+    none = unit_of(nights, tmp_path, reports_folder=reports)
+    assert apply_retention_periods(none, day(30)) == []
+    kept = Retention(link_history_days=10, report_days=20)
+    some = unit_of(nights, tmp_path, reports_folder=reports, retention=kept)
+    links, removed = apply_retention_periods(some, day(30))
+    assert "1 links and 2 entity members buried" in links
+    assert removed.endswith("1 removed")
+    assert sorted(path.name for path in reports.iterdir()) == ["2026-03-20.html", "notes.txt"]

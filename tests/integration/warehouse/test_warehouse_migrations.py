@@ -145,7 +145,7 @@ def test_every_view_for_researchers_is_versioned_and_a_security_barrier(warehous
     assert [name for name, _, _ in relations] == [
         "admission_v1", "data_quality_v1", "diagnosis_group_v1", "dispensing_v1", "entity_change_v1",
         "entity_member_v1", "link_count_v1", "link_current_v1", "link_history_v1", "linkage_quality_v1",
-        "linkage_run_v1",
+        "linkage_run_v1", "omop_fact_relationship_v1", "omop_person_map_v1",
     ]  # fmt: skip
     assert all(kind == "v" and "security_barrier=true" in options for _, kind, options in relations)
 
@@ -154,13 +154,13 @@ def test_functions_that_run_as_the_owner_pin_their_search_path(warehouse: Wareho
     loose = warehouse.as_superuser(
         "SELECT p.oid::regprocedure::text FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace"
         " WHERE n.nspname IN ('linkage', 'content', 'audit', 'access', 'research', 'warehouse')"
-        # These two run as their caller, name all with its schema, and must stay such that they can be inlined.
-        " AND p.proname NOT IN ('link_asof_v1', 'hmac_uuid')"
+        # These three run as their caller, name all with its schema, and must stay such that they can be inlined.
+        " AND p.proname NOT IN ('link_asof_v1', 'hmac_uuid', 'whole_number')"
         " AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)"
     )
     assert loose == []
     assert warehouse.as_superuser(
-        "SELECT bool_or(prosecdef) FROM pg_proc WHERE proname IN ('link_asof_v1', 'hmac_uuid')"
+        "SELECT bool_or(prosecdef) FROM pg_proc WHERE proname IN ('link_asof_v1', 'hmac_uuid', 'whole_number')"
     ) == [(False,)]
 
 

@@ -45,7 +45,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "UPDATE audit.event SET entry = '{}'": (),
     "DELETE FROM audit.event": (),
     "TRUNCATE audit.event": (),
-    "SELECT * FROM audit.node": ("auditor",),
+    "SELECT * FROM audit.node": ("linkage_loader", "auditor"),
     f"INSERT INTO audit.node VALUES (0, 1000, {EMPTY_HASH})": (),
     f"UPDATE audit.node SET hash = {EMPTY_HASH}": (),
     "DELETE FROM audit.node": (),
@@ -73,6 +73,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     # the researchers' views
     "SELECT * FROM research.link_current_v1": ("researcher",),
     "SELECT * FROM research.link_count_v1": ("researcher",),
+    "SELECT * FROM research.omop_person_map_v1": ("researcher",),
+    "SELECT * FROM research.omop_fact_relationship_v1": ("researcher",),
     "SELECT * FROM research.link_asof_v1('2026-03-01')": ("researcher",),
     "SELECT * FROM research.entity_member_v1": ("researcher",),
     "SELECT * FROM research.entity_change_v1": ("researcher",),
@@ -95,6 +97,17 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     f"INSERT INTO access.pseudonym VALUES (1, {UUID}, {UUID})": (),
     "SELECT * FROM linkage.entity_change": ("linkage_loader", "auditor"),
     "DELETE FROM linkage.entity_change": (),
+    # erasure
+    "SELECT * FROM linkage.tombstone": ("linkage_loader", "auditor"),
+    "DELETE FROM linkage.tombstone": (),
+    "SELECT * FROM access.suppression": (),
+    "SELECT * FROM access.suppression_key": (),
+    "SELECT * FROM access.legal_hold": (),
+    "SELECT linkage.anyone_suppressed()": ("linkage_loader",),
+    "SELECT linkage.suppressed_records('hospital', '{}')": ("linkage_loader",),
+    "SELECT linkage.bury_links('{}')": (),
+    "SELECT linkage.bury_members('{}')": (),
+    "SELECT access.suppression_tag('hospital', gen_random_uuid())": (),
     # the database itself
     "SELECT * FROM warehouse.migration": (
         "linkage_loader", "hospital_content_loader", "pharmacy_content_loader", "auditor",

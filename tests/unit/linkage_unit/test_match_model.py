@@ -215,13 +215,12 @@ def test_sex_adds_nothing_beside_equal_given_names():
     assert not field_gain(levels, np.zeros(levels.shape, np.bool_), 1, SPEC, match, random).any()
 
 
-def test_where_a_record_may_have_many_links_pairs_stand_against_all_of_its_side():
+def test_where_every_record_may_have_many_links_pairs_stand_against_all_records():
     odds = PairOdds(np.array([8.0, 2.0]), np.array([0.9, 0.1]))
-    nobody, one_side = LIMITS["many_to_many"], LIMITS["one_to_many"]
-    taken = 0.95
-    assert unlimited_odds(odds, (4, 5), LIMITS["one_to_one"]).tolist() == [8.0, 2.0]
-    assert unlimited_odds(odds, (4, 5), one_side) == pytest.approx(odds.odds * (4 - taken) / 4)
-    assert unlimited_odds(odds, (4, 5), nobody) == pytest.approx(odds.odds * (4 - taken) * (5 - taken) / 20)
+    for resolution in ("one_to_one", "one_to_many", "many_to_one"):
+        assert unlimited_odds(odds, (4, 5), LIMITS[resolution]).tolist() == [8.0, 2.0]
+    of_all = odds.odds * (4 - 0.95) / 4 * (5 - 0.95) / 5
+    assert unlimited_odds(odds, (4, 5), LIMITS["many_to_many"]) == pytest.approx(of_all)
 
 
 def test_a_least_level_may_be_exact_and_teaches_nothing():

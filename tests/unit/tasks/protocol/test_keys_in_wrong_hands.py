@@ -31,7 +31,7 @@ OWN_FILES: dict[str, dict[str, KeyRole]] = {
         "signing.key": "signing",
         "transfer.key": "transfer",
     },
-    "linkage_unit": {"encryption.key": "linkage_unit_encryption"},
+    "linkage_unit": {"encryption.key": "linkage_unit_encryption", "signing.key": "linkage_unit_signing"},
 }
 URL_FILES = {"hospital": ("source.url", "content.url"), "linkage_unit": ("warehouse.url",)}
 
@@ -55,6 +55,7 @@ def make_party(folder: Path, party: str, monkeypatch: pytest.MonkeyPatch) -> Pat
     public = agreement_public_hex(key("somebody"))
     text = (DEPLOYMENTS / "settings" / f"{party}.toml").read_text(encoding="utf-8")
     text = text.replace('"TRANSFER-PUBLIC-KEY"', f'"{public}"').replace('"PUBLIC-KEY"', f'"{public}"')
+    text = text.replace('"UNIT-SIGNING-KEY"', f'"{public}"')
     (home / "settings.toml").write_text(text, encoding="utf-8")
     for name, role in OWN_FILES[party].items():
         write_secret(secrets / name, format_key_file(role, key(role)))

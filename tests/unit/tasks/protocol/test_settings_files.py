@@ -88,6 +88,7 @@ def _example(name: str) -> str:
         .read_text(encoding="utf-8")
         .replace('PUBLIC-KEY"', f'{"ab" * 32}"')
         .replace("TRANSFER-", "")
+        .replace("UNIT-SIGNING-KEY", "ab" * 32)
     )
 
 
