@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in /usr/bin/python3.11 /usr/local/bin/python3.11 python3
 PYTEST := $(BIN)/python -m pytest
 KINDS := unit spec properties golden boundary integration flows faults end-to-end
 
-.PHONY: help setup demo test test-slow check coverage bench lock clean $(KINDS:%=test-%)
+.PHONY: quality-coverage help setup demo test test-slow check coverage bench lock clean $(KINDS:%=test-%)
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 	@echo "one kind of test:  $(KINDS:%=test-%)"
@@ -53,6 +53,9 @@ bench: setup peers ## how fast, on this machine, beside clkhash, anonlink, faiss
 	@for name in encode clk hardened sealing candidates dice_pairs threshold_join nearest; do \
 		echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
 
+quality-coverage: setup ## how often the night's own 95% intervals hold the true precision, on samples of the open sets
+	@$(BIN)/python -m tests.benchmarks.quality_coverage
+
 clean: ## caches; the virtual environment stays
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov build dist
 	@find $(wildcard deployments flows tasks sql linkage_core tests) -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -90,6 +93,12 @@ attack-patterns: setup ## pattern mining at 100,000 people
 
 confirm-default: setup ## the default over five keys: attacks, and what hardening costs a whole night
 	@$(BIN)/python -m tests.benchmarks.confirmed_default
+
+# Tokens, filters and Nightlink's own vector, trained on the same labelled pairs: linkage_core/README.md. What was found
+# is kept in build/.
+.PHONY: compare-tokens
+compare-tokens: setup ## Datavant's comparison on open data: Markdown, and deployments/pictures/compare_tokens.svg
+	@$(BIN)/python -m tests.benchmarks.compare_tokens --picture deployments/pictures/compare_tokens.svg
 
 # For machines without internet: all wheels of the custodian's command line, with hashes and scripts that install them.
 .PHONY: wheelhouse

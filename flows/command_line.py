@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("deployments.demo.command", "a whole night on real parts, on this machine"),
     "run": ("flows.coordinator.run_command", "one night without Prefect, each party in a process of its own"),
     "evaluate": ("deployments.evaluation.command", "how well two sides with a known truth are linked"),
+    "train-model": ("deployments.evaluation.train_command", "a match model from sides with a known truth"),
     "custodian": (
         "flows.custodian.commands",
         "encode a file of people, or deliver a night; make and compare keys",
@@ -29,6 +30,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "warehouse": (
         "flows.linkage_unit.warehouse_commands",
         "create or migrate the warehouse; ask the researcher's question",
+    ),
+    "review": (
+        "flows.linkage_unit.review_commands",
+        "judge possible matches without identifiers; approve a night that was held",
     ),
     "retention": (
         "flows.linkage_unit.retention_commands",

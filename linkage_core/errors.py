@@ -22,7 +22,7 @@ ERROR_CODES: dict[str, str] = {
     "E-SRC-SCHEMA": "a source's columns are not those that the settings declare",
     "E-DQ-REJECTS": "more rows break a field rule than the settings allow",
     "E-DQ-EXPECTATION": "a batch breaks a set-level expectation",
-    "E-DQ-VOLUME": "far fewer or far more rows than the settings allow",
+    "E-DQ-VOLUME": "far fewer or far more rows than the settings allow, or a delivery unlike those of the last nights",
     "E-SPOOL": "the encrypted working file of a stage cannot be written or read",
     # the exchange
     "E-DLV-MISSING": "no complete delivery for this run is in the exchange",
@@ -42,7 +42,9 @@ ERROR_CODES: dict[str, str] = {
     # the linkage unit
     "E-PAIR-BUDGET": "passes or filters propose more pairs than the budget allows",
     "E-KNOWN-LINKS": "the file of known links is wrong or contradicts itself",
+    "E-MATCH-MODEL": "a trained match model is not the one that was named, or reads other evidence",
     "E-QUALITY-TARGET": "the night's data cannot support the target precision",
+    "E-QUALITY-HELD": "the night's own estimates fall below the target: it waits for two persons' approval",
     "E-CHUNK-MEMORY": "a chunk of the linkage ran out of memory, in smaller pieces too",
     "E-CHUNK-DIED": "the process that computes a chunk of the linkage died, twice",
     "E-CHUNK-FILE": "the linkage unit's working files cannot be written, or a chunk is missing",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 DEFAULT_PROTOCOL = Path(__file__).resolve().parents[1] / "linkage_protocol.toml"
+DATE_FORMATS = ("%Y%m%d", "%Y-%m-%d")
 
 
 @app.command()
@@ -28,6 +29,9 @@ def evaluate(
     keys: Annotated[int, typer.Option("--keys", min=1, help="fresh keys to take the mean over")] = 3,
     seed: Annotated[
         int | None, typer.Option("--seed", help="draw the keys from this number; else at random")
+    ] = None,
+    trained_model: Annotated[
+        Path | None, typer.Option("--trained-model", help="judge by this model, as a night may")
     ] = None,
     links_file: Annotated[
         Path | None, typer.Option("--links", help="write the first key's scored pairs here, as Parquet")
@@ -50,7 +54,14 @@ def evaluate(
         linkage_figures,
         mode_figures,
     )
+    from linkage_core.linkage_unit.trained_model import (
+        MOST_MODEL_BYTES,
+        model_sha256,
+        read_model,
+        write_model,
+    )
     from linkage_core.protocol.linkage_protocol import protocol_fingerprint
+    from tasks.protocol.bounded_files import read_bounded
     from tasks.protocol.settings_files import read_protocol
     from tasks.protocol.stages import coded_errors_only
 
@@ -60,8 +71,9 @@ def evaluate(
     sides = coded_errors_only(read_people_sides)(folder, protocol)
     for note in sides.notes:
         _say(note)
+    trained = None if trained_model is None else read_model(read_bounded(trained_model, MOST_MODEL_BYTES))
     figures, by_mode = [], {}
-    for number, key in enumerate(_linkage_keys(keys, seed)):
+    for number, key in enumerate(linkage_keys(keys, seed)):
         meter = StageMeter(time.perf_counter, take_peak_mib)
         encoded = coded_errors_only(encode_sides)(
             sides.side_a,
@@ -69,9 +81,10 @@ def evaluate(
             key,
             protocol,
             meter,
-            source_format=SourceFormat(date_formats=("%Y%m%d", "%Y-%m-%d")),
+            source_format=SourceFormat(date_formats=DATE_FORMATS),
+            whole=trained is not None,
         )
-        run = coded_errors_only(link_encoded)(encoded, meter)
+        run = coded_errors_only(link_encoded)(encoded, meter, trained)
         figures.append(linkage_figures(run, sides.truth, meter))
         _say(_line(number, figures[-1]))
         if number == 0 and links_file is not None:
@@ -82,12 +95,13 @@ def evaluate(
         "protocol": protocol_fingerprint(protocol),
         "target_precision": protocol.decision.target_precision,
         "seed": seed,
+        "trained_model": None if trained is None else model_sha256(write_model(trained)),
         "truth_left_out": sides.truth_left_out,
     }
     write_figures(json_file, figures_document(figures, about, sides.notes, by_mode))
 
 
-def _linkage_keys(keys: int, seed: int | None) -> list[bytes]:
+def linkage_keys(keys: int, seed: int | None) -> list[bytes]:
     import hashlib
     import secrets
 

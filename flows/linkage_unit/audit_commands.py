@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tasks.linkage_unit.explain_link import explain_link
 from tasks.linkage_unit.verify_audit import verify_audit
 from tasks.protocol.witnessed import read_witnessed
 
@@ -16,6 +18,17 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 @app.callback()
 def _group() -> None:
     """The audit log: what was published when, from what, and whether it was altered since."""
+
+
+@app.command()
+def explain(
+    link_id: Annotated[int, typer.Argument(metavar="LINK", help="the link's number (link_id)")],
+    url_file: Annotated[
+        Path, typer.Option("--url-file", help="file with the warehouse's URL for the role auditor")
+    ],
+) -> None:
+    """Print where one link comes from, as JSON: evidence, nights, deliveries, and proofs that these are logged."""
+    typer.echo(json.dumps(explain_link(url_file, link_id), indent=2))
 
 
 @app.command()

@@ -31,6 +31,13 @@ class Solver(StrEnum):
     optimal = "optimal"
 
 
+class Method(StrEnum):
+    """What `train-model` fits."""
+
+    gradient_boosting = "gradient_boosting"
+    logistic_regression = "logistic_regression"
+
+
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="the file to write; it appears whole or not at all")
 ]
@@ -135,6 +142,26 @@ def link(
     from flows.linkage_unit.link_and_load import link_and_load
 
     link_and_load(as_of)
+
+
+@app.command("train-model")
+def train_model(
+    labels: Annotated[Path, typer.Argument(help="labelled pairs, as a file of known links: link or never")],
+    out: Annotated[Path, typer.Argument(help="the model's file to write")],
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="the night whose deliveries hold the records")
+    ] = None,
+    method: Annotated[Method, typer.Option("--method", help="how to learn")] = Method.gradient_boosting,
+) -> None:
+    """Train a match model on labelled pairs; print its entry for the settings. Needs nightlink[supervised]."""
+    from tasks.linkage_unit.settings import linkage_unit
+    from tasks.linkage_unit.train_model import train_from_labels, write_model_file
+    from tasks.protocol.nights import night_of
+
+    unit = linkage_unit()
+    night = night_of(as_of, unit.settings.time_zone)
+    for line in write_model_file(train_from_labels(night, labels, method.value, unit), out):
+        typer.echo(line)
 
 
 @app.command(name="link-clks")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tasks.linkage_unit.block import block_records
+from tasks.linkage_unit.gate import hold_or_pass
 from tasks.linkage_unit.linked_custodians import (
     LinkedCustodians,
     every_two,
@@ -14,6 +15,7 @@ from tasks.linkage_unit.receipts import compare_with_witnesses, hand_out_receipt
 from tasks.linkage_unit.receive import receive_deliveries
 from tasks.linkage_unit.report import publish_linkage_report
 from tasks.linkage_unit.resolve import resolve_links
+from tasks.linkage_unit.review import pairs_to_review, with_reviews
 from tasks.linkage_unit.score import score_pairs
 from tasks.linkage_unit.settings import linkage_unit
 from tasks.linkage_unit.summary import summarise_night
@@ -30,6 +32,7 @@ def link_and_load(as_of: str | None = None) -> None:
         if not run.published_before:
             deliveries = receive_deliveries(night, unit, run.erased_of)
             compare_with_witnesses(run, deliveries)
+            unit = with_reviews(run, unit)
             linked = []
             for a, b in every_two(deliveries):  # hospital and pharmacy; three pairs with a laboratory
                 pairs = block_records(a, b, unit)
@@ -38,7 +41,9 @@ def link_and_load(as_of: str | None = None) -> None:
                 linked.append(LinkedCustodians(a, b, pairs, scored, links))
             entities = None if matches_are_entities(unit) else join_entities(deliveries, linked, unit)
             summary = summarise_night(night, deliveries, linked, entities, unit)
-            load_links(run, deliveries, linked, entities, summary)  # one transaction, with its audit event
+            summary = hold_or_pass(run, summary, unit)  # until two persons approve
+            reviews = pairs_to_review(linked, unit)
+            load_links(run, deliveries, linked, entities, summary, reviews)  # one transaction, with its event
         forget_working_files(unit)
         hand_out_receipts(run, unit)  # the custodians are the audit log's witnesses
         publish_linkage_report(run, unit)

@@ -39,13 +39,20 @@ def install(
             "with pseudonyms of its own, and a linkage project that it sees; may be repeated",
         ),
     ] = ["researcher=discharge_followup"],  # noqa: B006 - typer copies it
+    reviewer: Annotated[
+        list[str],
+        typer.Option(
+            "--reviewer",
+            help="a person who reviews possible matches and approves held nights; may be repeated",
+        ),
+    ] = [],  # noqa: B006 - typer copies it
 ) -> None:
-    """Create roles, database, schema, content loaders and research projects, or bring them up to date.
+    """Create roles, database, schema, content loaders and research projects and reviewers, or bring them up to date.
 
     Draws new passwords. Run again with other --research, it admits those as well.
     """
     content_tables, seen = _pairs(content, "--content"), _pairs(research, "--research")
-    for path in warehouse_setup.install(admin_url_file, database, content_tables, seen, secrets):
+    for path in warehouse_setup.install(admin_url_file, database, content_tables, seen, secrets, reviewer):
         typer.echo(f"wrote {path}")
 
 

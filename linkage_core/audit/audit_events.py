@@ -82,6 +82,13 @@ class EntitiesPublished(_Event):
     entity_table_digest: Sha256Hex
 
 
+class Approval(_Event):
+    """Who let a held night pass: the findings that they approved, and two persons or more."""
+
+    findings_sha256: Sha256Hex
+    persons: list[SafeName] = Field(min_length=2, max_length=100)
+
+
 class NightPublished(_Event):
     """One night's links became the current ones; written in the transaction that published them.
 
@@ -90,7 +97,8 @@ class NightPublished(_Event):
     custodian to its manifest's SHA-256; ``link_table_digest`` is the digest of the
     link table that ``nightlink audit verify`` reproduces; ``summary_digest`` is :func:`digest_of_summary` of the
     night's summary in the ledger, which holds the model, counts and quality figures. What a night did not have (another
-    resolution than one-to-one, known links, entities) is not in its text, so that older texts stay as they are.
+    resolution than one-to-one, known links, entities, an approval, a trained model) is not in its text: older texts
+    stay the same.
     """
 
     kind: Literal["night_published"] = "night_published"
@@ -114,6 +122,8 @@ class NightPublished(_Event):
     resolution: SafeName | None = None
     known_links: KnownLinksUsed | None = None
     entities: EntitiesPublished | None = None
+    approval: Approval | None = None
+    trained_model: Sha256Hex | None = None
 
 
 class ContentLoaded(_Event):
@@ -179,8 +189,49 @@ class RunFailed(_Event):
     code: Annotated[str, AfterValidator(_registered)]
 
 
+class NightHeld(_Event):
+    """A night stopped before publication; ``findings`` are codes, their sentences stand in the warehouse."""
+
+    kind: Literal["night_held"] = "night_held"
+    run_id: SafeName
+    project: SafeName
+    findings_sha256: Sha256Hex
+    findings: list[Annotated[str, AfterValidator(_registered)]] = Field(min_length=1, max_length=1000)
+
+
+class NightApproved(_Event):
+    """A person approved a held night's findings; ``persons`` are all who have, in order, this one last."""
+
+    kind: Literal["night_approved"] = "night_approved"
+    run_id: SafeName
+    project: SafeName
+    findings_sha256: Sha256Hex
+    reason: SafeName
+    persons: list[SafeName] = Field(min_length=1, max_length=100)
+
+
+class PairReviewed(_Event):
+    """A reviewer's word on a pair of the review queue."""
+
+    kind: Literal["pair_reviewed"] = "pair_reviewed"
+    project: SafeName
+    pair_id: PositiveCount
+    person: SafeName
+    verdict: Literal["link", "never", "unsure"]
+    reason: SafeName
+
+
 AuditEvent = (
-    NightPublished | ContentLoaded | RunFailed | RecordErased | RetentionApplied | HoldSet | HoldLifted
+    NightPublished
+    | ContentLoaded
+    | RunFailed
+    | NightHeld
+    | NightApproved
+    | PairReviewed
+    | RecordErased
+    | RetentionApplied
+    | HoldSet
+    | HoldLifted
 )
 
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"

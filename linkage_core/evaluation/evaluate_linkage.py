@@ -31,6 +31,7 @@ from linkage_core.evaluation.linkage_quality import (
     output_quality,
     threshold_quality,
 )
+from linkage_core.linkage_unit.candidate_coverage import field_presence
 from linkage_core.linkage_unit.candidate_pairs import CandidatePairs, propose_pairs
 from linkage_core.linkage_unit.comparison_vectors import compare_pairs
 from linkage_core.linkage_unit.filter_candidates import candidates_by_filters
@@ -42,8 +43,13 @@ from linkage_core.linkage_unit.link_probabilities import (
     link_probabilities,
     links_above,
 )
-from linkage_core.linkage_unit.match_model import MatchModel, PairOdds, fit_match_model
+from linkage_core.linkage_unit.match_model import MatchModel, PairOdds, fit_match_model, patterns_of
 from linkage_core.linkage_unit.one_to_one import pair_tie_keys
+from linkage_core.linkage_unit.quality.estimate import Estimate
+from linkage_core.linkage_unit.quality.judged_links import JudgedLinks
+from linkage_core.linkage_unit.quality.night_quality import precision_estimates
+from linkage_core.linkage_unit.trained_model import TrainedModel, check_model
+from linkage_core.linkage_unit.trained_odds import judge_patterns
 from linkage_core.protocol.encoded_evidence import EvidenceAggregates, mean_fill
 from linkage_core.protocol.encoded_records import EncodedRecords, blocking_values, pseudonym_order
 from linkage_core.protocol.evidence_spec import FAMILY, GIVEN, evidence_of
@@ -129,6 +135,9 @@ class LinkageRun:
     rows_a, rows_b : ndarray of intp, shape (pairs,)
         Of the candidates, in their order.
     records_a, records_b : int
+    sides : EncodedSides
+        What the linkage unit was given; ``candidates`` are rows of these.
+    tie_keys : ndarray of uint64, shape (pairs,)
     """
 
     candidates: CandidatePairs = field(repr=False)
@@ -140,6 +149,25 @@ class LinkageRun:
     odds: PairOdds
     links: LinkProbabilities
     threshold: ChosenThreshold
+    sides: EncodedSides = field(repr=False)
+    tie_keys: npt.NDArray[np.uint64] = field(repr=False)
+
+    def precision_estimates(self) -> dict[str, Estimate]:
+        """What the night would say of its own precision, by estimator."""
+        judged = JudgedLinks(
+            self.candidates.index_a,
+            self.candidates.index_b,
+            self.candidates.passes,
+            self.tie_keys,
+            self.odds,
+            self.links,
+            self.threshold,
+            (self.records_a, self.records_b),
+            self.sides.protocol.decision.resolution,
+        )
+        evidence = (self.sides.records[0].evidence, self.sides.records[1].evidence)
+        spec = evidence_of(self.sides.protocol)
+        return precision_estimates(judged, self.model, evidence, spec, self.sides.aggregates)
 
     @property
     def output(self) -> npt.NDArray[np.bool_]:
@@ -211,13 +239,14 @@ def link_sides(
     meter: StageMeter,
     *,
     source_format: SourceFormat | None = None,
+    trained: TrainedModel | None = None,
 ) -> LinkageRun:
     """Both custodians' part and then the linkage unit's, without any truth: :func:`encode_sides`, then
-    :func:`link_encoded`.
+    :func:`link_encoded`. A trained model knows the protocol's fields, so the protocol is kept whole for it.
     """
-    return link_encoded(
-        encode_sides(side_a, side_b, key, protocol, meter, source_format=source_format), meter
-    )
+    whole = trained is not None
+    sides = encode_sides(side_a, side_b, key, protocol, meter, source_format=source_format, whole=whole)
+    return link_encoded(sides, meter, trained)
 
 
 def encode_sides(
@@ -228,6 +257,7 @@ def encode_sides(
     meter: StageMeter,
     *,
     source_format: SourceFormat | None = None,
+    whole: bool = False,
 ) -> EncodedSides:
     """Both custodians' part.
 
@@ -241,6 +271,8 @@ def encode_sides(
         What the night runs by, as :func:`agreed_protocol` restricts it.
     source_format : SourceFormat, optional
         How both sides write their values.
+    whole : bool
+        Keep the protocol as it is: fields that the sides lack are null, as in a night.
 
     Raises
     ------
@@ -250,7 +282,7 @@ def encode_sides(
     written = source_format or SourceFormat()
     records = [normalise_batch(side, protocol, written).records for side in (side_a, side_b)]
     meter.stage("normalise")
-    agreed = agreed_protocol(protocol, records[0], records[1])
+    agreed = protocol if whole else agreed_protocol(protocol, records[0], records[1])
     (encoded_a, aggregates_a, rows_a), (encoded_b, aggregates_b, rows_b) = (
         _encode(side, agreed, key, s) for s, side in enumerate(records)
     )
@@ -258,10 +290,10 @@ def encode_sides(
     return EncodedSides(agreed, (encoded_a, encoded_b), (aggregates_a, aggregates_b), (rows_a, rows_b))
 
 
-def link_encoded(sides: EncodedSides, meter: StageMeter) -> LinkageRun:
-    """The linkage unit's part, without any truth."""
+def link_encoded(sides: EncodedSides, meter: StageMeter, trained: TrainedModel | None = None) -> LinkageRun:
+    """The linkage unit's part, without any truth; E-MATCH-MODEL when the trained model is not of the protocol."""
     agreed, (encoded_a, encoded_b), (rows_a, rows_b) = sides.protocol, sides.records, sides.rows
-    candidates, model, odds = _judge_pairs(encoded_a, encoded_b, sides.aggregates, agreed, meter)
+    candidates, model, odds = _judge_pairs(sides, meter, trained)
     a, b = candidates.index_a, candidates.index_b
     ties = pair_tie_keys(
         encoded_a.record_pseudonyms[a], encoded_b.record_pseudonyms[b], seed=agreed.project.encode()
@@ -270,7 +302,17 @@ def link_encoded(sides: EncodedSides, meter: StageMeter) -> LinkageRun:
     threshold = choose_threshold(links, agreed.decision.target_precision)
     meter.stage("resolve")
     return LinkageRun(
-        candidates, rows_a[a], rows_b[b], len(encoded_a), len(encoded_b), model, odds, links, threshold
+        candidates,
+        rows_a[a],
+        rows_b[b],
+        len(encoded_a),
+        len(encoded_b),
+        model,
+        odds,
+        links,
+        threshold,
+        sides,
+        ties,
     )
 
 
@@ -356,20 +398,23 @@ def _encode(
 
 
 def _judge_pairs(
-    encoded_a: EncodedRecords,
-    encoded_b: EncodedRecords,
-    aggregates: tuple[EvidenceAggregates, EvidenceAggregates],
-    protocol: LinkageProtocol,
-    meter: StageMeter,
+    sides: EncodedSides, meter: StageMeter, trained: TrainedModel | None
 ) -> tuple[CandidatePairs, MatchModel, PairOdds]:
     """Block and score, from encodings alone."""
-    spec = evidence_of(protocol)
-    candidates = propose_candidates(encoded_a, encoded_b, protocol)
+    protocol, aggregates, spec = sides.protocol, sides.aggregates, evidence_of(sides.protocol)
+    evidence_a, evidence_b = (records.evidence for records in sides.records)
+    candidates = propose_candidates(*sides.records, protocol)
     meter.stage("block")
-    evidence_a, evidence_b = encoded_a.evidence, encoded_b.evidence
     a, b = candidates.index_a, candidates.index_b
     vectors = compare_pairs(evidence_a, evidence_b, a, b, spec, mean_fill(*aggregates))
-    model, odds = fit_match_model(vectors, evidence_a, evidence_b, a, b, spec, aggregates)
+    if trained is None:
+        model, odds = fit_match_model(vectors, evidence_a, evidence_b, a, b, spec, aggregates)
+    else:
+        check_model(trained, protocol)
+        patterns = patterns_of(vectors.levels, evidence_a, evidence_b, a, b, spec)
+        presence = (field_presence(evidence_a), field_presence(evidence_b))
+        records = (len(evidence_a), len(evidence_b))
+        model, odds = judge_patterns(trained, patterns, a, b, records, spec, aggregates, presence)
     meter.stage("score")
     return candidates, model, odds
 

@@ -45,6 +45,25 @@ ENOUGH_RIVALS = 20.0
 
 
 @dataclass(frozen=True)
+class Rivals:
+    """Pairs that are certain to be wrong, since one of their records has its confident match.
+
+    Attributes
+    ----------
+    pairs : ndarray of intp, shape (r,)
+        Positions among the candidates, ascending.
+    posterior : ndarray of float64, shape (r,)
+        What they would reach, were the confident links not there.
+    scale : float
+        Wrong links that each of them stands for.
+    """
+
+    pairs: Indices
+    posterior: Floats = field(repr=False)
+    scale: float
+
+
+@dataclass(frozen=True)
 class LinkProbabilities:
     """Links that keep the resolution's limits, each with a calibrated probability.
 
@@ -110,10 +129,10 @@ def link_probabilities(
     found = select_links(odds, index_a, index_b, tie_keys, (records_a, records_b), resolution)
     selected, posterior = found.pairs, found.posterior[found.pairs]
     confident = selected[posterior >= CONFIDENT]
-    rivals, scale = _rivals(odds, confident, index_a, index_b, (records_a, records_b), LIMITS[resolution])
-    if len(rivals) < ENOUGH_RIVALS:
+    rivals = rivals_of(odds, confident, index_a, index_b, (records_a, records_b), LIMITS[resolution])
+    if len(rivals.pairs) < ENOUGH_RIVALS:
         return LinkProbabilities(selected, posterior, posterior, found.optimum)
-    probability = 1.0 - local_error_rates(posterior, rivals, scale)
+    probability = 1.0 - local_error_rates(posterior, rivals.posterior, rivals.scale)
     probability[posterior < LEAST_POSTERIOR] = 0.0
     return LinkProbabilities(selected, probability, posterior, found.optimum)
 
@@ -186,15 +205,15 @@ def links_above(links: LinkProbabilities, chosen: ChosenThreshold) -> npt.NDArra
     return above
 
 
-def _rivals(
+def rivals_of(
     odds: PairOdds,
     confident: Indices,
     index_a: Indices,
     index_b: Indices,
     records: tuple[int, int],
     limits: LinkLimits,
-) -> tuple[Floats, float]:
-    """Posteriors of all pairs beside confident links, without those, and the wrong links that each stands for."""
+) -> Rivals:
+    """All pairs beside confident links, as they would stand without those."""
     linked_a, linked_b = np.zeros(records[0], np.bool_), np.zeros(records[1], np.bool_)
     linked_a[index_a[confident]] = limits.one_a_record_of_a
     linked_b[index_b[confident]] = limits.one_a_record_of_b
@@ -204,7 +223,7 @@ def _rivals(
     others = unlimited_odds(odds, records, limits).copy()
     others[confident] = 0.0
     reached = posteriors(others, index_a, index_b, records, limits)
-    return reached[is_rival], free / max(1.0 - free, 1e-12)
+    return Rivals(np.flatnonzero(is_rival), reached[is_rival], free / max(1.0 - free, 1e-12))
 
 
 def _pool_adjacent(wrong: Floats, links: Floats) -> Floats:

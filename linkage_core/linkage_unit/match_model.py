@@ -269,13 +269,37 @@ def fit_patterns(
         if not converged:
             match = _learn_match(pairs, spec, expected.matches, starts)
             household = _learn_household(pairs, spec, expected.kin, household_starts)
-    graph = (expected.odds, pairs.of_pair, index_a, index_b, records, freedom)
-    pass_messages(*graph)
-    take_posteriors(*graph)
     return (
         MatchModel(match, random, household, matches, relatives, candidate_share, iteration, converged),
-        PairOdds(expected.odds[pairs.of_pair], freedom),
+        _judge(expected.odds, pairs, freedom),
     )
+
+
+def judge_patterns(
+    model: MatchModel,
+    patterns: PairPatterns,
+    index_a: Indices,
+    index_b: Indices,
+    records: tuple[int, int],
+    spec: EvidenceSpec,
+    aggregates: tuple[EvidenceAggregates, EvidenceAggregates],
+) -> PairOdds:
+    """What a fitted model says of pairs, be they others or seen otherwise than those that it was fitted on.
+
+    Parameters are those of :func:`fit_patterns`; nothing is learnt.
+    """
+    pairs = _fixed_pairs(patterns, index_a, index_b, records, spec, aggregates)
+    rates = (model.match_rates, model.random_rates, model.household_rates)
+    freedom = np.ones(len(patterns))
+    expected = _expect(pairs, spec, *rates, model.expected_matches, model.expected_household_pairs, freedom)
+    return _judge(expected.odds, pairs, freedom)
+
+
+def _judge(odds: Floats, pairs: _Pairs, freedom: Floats) -> PairOdds:
+    graph = (odds, pairs.of_pair, pairs.index_a, pairs.index_b, (pairs.records_a, pairs.records_b), freedom)
+    pass_messages(*graph)
+    take_posteriors(*graph)
+    return PairOdds(odds[pairs.of_pair], freedom)
 
 
 def random_rates(

@@ -74,6 +74,19 @@ def take_records(records: EncodedRecords, rows: npt.NDArray[np.intp] | slice) ->
     return EncodedRecords(records.record_pseudonyms[rows], take_evidence(records.evidence, rows))
 
 
+def copy_records(records: EncodedRecords, target: EncodedRecords, first: int) -> None:
+    """Copy records of the same protocol into ``target``, from its row ``first`` on."""
+    place, source, evidence = slice(first, first + len(records)), records.evidence, target.evidence
+    target.record_pseudonyms[place] = records.record_pseudonyms
+    evidence.tokens[place], evidence.rarity[place], evidence.sex[place] = (
+        source.tokens,
+        source.rarity,
+        source.sex,
+    )
+    for filters, wanted in zip(source.group_filters, evidence.group_filters, strict=True):
+        wanted[place] = filters
+
+
 def pseudonym_order(record_pseudonyms: npt.NDArray[np.void]) -> npt.NDArray[np.intp]:
     """Indices that sort pseudonyms by their bytes; stable.
 

@@ -14,6 +14,7 @@ should still run in a process with a memory limit of its own, since the library 
 from __future__ import annotations
 
 import math
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -52,11 +53,18 @@ def write_part(records: EncodedRecords, protocol: LinkageProtocol) -> bytes:
         E-INPUT: more than :data:`MAX_PART_ROWS` rows. E-KERNEL-INPUT: arrays without the protocol's widths.
     """
     _check_writable(records, protocol)
-    agreed = _agreed_columns(protocol)
-    table = pa.Table.from_arrays(_columns_of(records), schema=_schema(agreed))
     # a stream that grows would copy what it has, again and again
-    buffer = pa.allocate_buffer(_size_bound(agreed, table.num_rows))
+    buffer = pa.allocate_buffer(_size_bound(_agreed_columns(protocol), len(records)))
     sink = pa.FixedSizeBufferWriter(buffer)
+    stream_part(records, protocol, sink)
+    data: bytes = buffer.slice(0, sink.tell()).to_pybytes()
+    return data
+
+
+def stream_part(records: EncodedRecords, protocol: LinkageProtocol, sink: IO[bytes] | pa.NativeFile) -> None:
+    """Write the bytes of :func:`write_part` to a sink as they come, page by page; raises as it does."""
+    _check_writable(records, protocol)
+    table = pa.Table.from_arrays(_columns_of(records), schema=part_schema(protocol))
     pq.write_table(
         table,
         sink,
@@ -69,8 +77,6 @@ def write_part(records: EncodedRecords, protocol: LinkageProtocol) -> bytes:
         store_schema=False,
         row_group_size=MAX_PART_ROWS,
     )
-    data: bytes = buffer.slice(0, sink.tell()).to_pybytes()
-    return data
 
 
 def read_part(data: bytes, protocol: LinkageProtocol, expected_rows: int) -> EncodedRecords:

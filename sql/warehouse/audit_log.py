@@ -91,6 +91,19 @@ def read_entities_of_run(connection: Connection, run_id: str) -> Iterator[Entity
         yield row[0], row[1], row[2]
 
 
+def read_link(connection: Connection, link_id: int) -> Row[Any] | None:
+    """One link version with its evidence and the runs that opened and closed it, or None."""
+    return next(_stream(connection, "read_link", link_id=link_id), None)
+
+
+def read_entry(connection: Connection, sequence: int) -> str:
+    """The text of one entry; E-AUDIT-BROKEN when it is not there."""
+    found = next(_stream(connection, "read_entry", sequence=sequence), None)
+    if found is None:
+        raise _lost(f"entry {sequence} of the audit log")
+    return str(found.entry)
+
+
 def read_link_versions(connection: Connection, project: str) -> Iterator[Row[Any]]:
     """All versions of a project's links, in any order, with the fences of the nights that have them."""
     return _stream(connection, "read_link_versions", project=project)

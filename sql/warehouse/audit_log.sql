@@ -15,6 +15,15 @@ SELECT n.hash FROM audit.node AS n WHERE n.level = :level AND n.position = :posi
 -- name: read_entry_of_run
 SELECT r.audit_sequence FROM linkage.link_run AS r WHERE r.run_id = :run_id AND r.status = 'published';
 
+-- name: read_link
+SELECT l.link_id, l.project, l.custodian_a, l.record_a::text, l.custodian_b, l.record_b::text, l.decision, l.score_band,
+       l.passes_agreed, l.leaf, l.opened_by_run, l.closed_by_run, l.closed_because, l.valid_from,
+       nullif(l.valid_to, 'infinity') AS valid_to
+  FROM linkage.link AS l WHERE l.link_id = :link_id;
+
+-- name: read_entry
+SELECT e.entry FROM audit.event AS e WHERE e.sequence = :sequence;
+
 -- name: read_link_versions
 -- All versions of a project's links, with the fences of the nights that have them: from_fence <= fence < until_fence.
 SELECT l.link_id, replace(l.record_a::text, '-', '') AS record_a, replace(l.record_b::text, '-', '') AS record_b,

@@ -19,6 +19,7 @@ from sql.copy_rows import copy_rows
 from sql.engine import retry_transient
 from sql.statements import load_statements
 from sql.warehouse.ledger import LedgerRun, find_run
+from sql.warehouse.review import queue_pairs
 from sql.warehouse.transactions import warehouse_errors, warehouse_transaction
 
 LinkRow = tuple[str, str, str, str, Sequence[str]] | tuple[str, str, str, str, Sequence[str], str, str]
@@ -76,6 +77,7 @@ def publish_links(
     counts: Mapping[str, Any],
     make_event: EventMaker,
     entities: Callable[[], Iterable[EntityRow]] | None = None,
+    reviews: Sequence[Mapping[str, Any]] = (),
     retry_window_s: float = 60.0,
 ) -> Publication:
     """Stage and publish a run's links, its deliveries and its audit event in one transaction.
@@ -102,6 +104,8 @@ def publish_links(
     entities : callable, optional
         Gives the members of all entities anew for each attempt, each record once, under any ids that tell entities
         apart. Left out, the matches of a one-to-one night of two custodians are its entities.
+    reviews : sequence of mapping
+        Possible matches with masked evidence, for the reviewers' queue: all that are possible tonight.
 
     Raises
     ------
@@ -116,6 +120,7 @@ def publish_links(
             if earlier is not None:
                 return earlier
             link_count = stage_links(connection, run, rows())
+            queue_pairs(connection, run, reviews)
             return publish_staged_links(
                 connection,
                 run,

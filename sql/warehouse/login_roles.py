@@ -45,6 +45,13 @@ def is_research_role(role: str) -> bool:
     return _RESEARCH_ROLE.fullmatch(role) is not None
 
 
+def reviewer_role(person: str) -> str:
+    """The login role of a reviewer, such as ``alice_reviewer``: the name under which it decides and approves."""
+    if _CUSTODIAN.fullmatch(person) is None:
+        raise _wrong_name("reviewer's name", "a to z, digits and _, 41 characters at most")
+    return f"{person}_reviewer"
+
+
 def create_login_roles(admin_engine: Engine, passwords: Mapping[str, str]) -> None:
     """Create roles that are missing, and set the password and attributes of all that are named.
 
@@ -63,9 +70,13 @@ def create_login_roles(admin_engine: Engine, passwords: Mapping[str, str]) -> No
     for role in passwords:
         if role in FIXED_ROLES or is_research_role(role):
             continue
+        if role.endswith("_reviewer") and reviewer_role(role.removesuffix("_reviewer")) == role:
+            continue
         if content_role(role.removesuffix("_content_loader")) != role:
             known = ", ".join(FIXED_ROLES)
-            raise _wrong_name("role", f"{known}, <custodian>_content_loader or <name>_researcher")
+            raise _wrong_name(
+                "role", f"{known}, <custodian>_content_loader, <name>_researcher or <person>_reviewer"
+            )
     for role, password in passwords.items():
         _create_login_role(admin_engine, role, password)
 
@@ -139,12 +150,22 @@ def admit_research(owner_engine: Engine, role: str, linkage_projects: Sequence[s
         connection.execute(text(_role_statements()["admit_research"]), parameters)
 
 
+def admit_reviewer(owner_engine: Engine, person: str) -> None:
+    """Let a person's login role review pairs and approve held nights; it must exist, the schema be migrated."""
+    names = {"role": composed.Identifier(reviewer_role(person))}
+    with warehouse_transaction(owner_engine, doing="admitting a reviewer") as connection:
+        names["database"] = composed.Identifier(driver_connection(connection).info.dbname)
+        script = composed.SQL(load_statements("sql.warehouse", "roles/reviewer.sql")["admit_reviewer"])
+        driver_cursor(connection).execute(script.format(**names))
+
+
 def install_warehouse(
     admin_url: str,
     database: str,
     passwords: Mapping[str, str],
     content_tables: Mapping[str, Sequence[str]],
     research: Mapping[str, Sequence[str]],
+    reviewers: Sequence[str] = (),
     *,
     deadline_s: float = 60.0,
 ) -> dict[str, str]:
@@ -157,19 +178,21 @@ def install_warehouse(
     database : str
         The warehouse's database.
     passwords : mapping of str to str
-        By role: all of :data:`FIXED_ROLES`, the content role of each custodian of ``content_tables``, and the roles
-        of ``research``.
+        By role: all of :data:`FIXED_ROLES`, the content role of each custodian of ``content_tables``, the roles of
+        ``research`` and those of ``reviewers``.
     content_tables : mapping of str to sequence of str
         By custodian, such as ``{"hospital": ["admission"], "pharmacy": ["dispensing"]}``.
     research : mapping of str to sequence of str
         By login role the linkage projects that it sees, such as ``{"researcher": ["discharge_followup"]}``.
+    reviewers : sequence of str
+        Persons; each has a login role of its own (:func:`reviewer_role`).
 
     Returns
     -------
     dict of str to str
         Each role's URL of the warehouse, password included: a secret.
     """
-    wanted = {*FIXED_ROLES, *map(content_role, content_tables), *research}
+    wanted = {*FIXED_ROLES, *map(content_role, content_tables), *research, *map(reviewer_role, reviewers)}
     if set(passwords) != wanted:
         raise _wrong_name("set of passwords", f"one for each of {', '.join(sorted(wanted))}")
     admin = make_engine(admin_url, deadline_s=deadline_s, application_name="nightlink-install")
@@ -187,6 +210,8 @@ def install_warehouse(
         admit_content_loader(owner, custodian, tables)
     for role, linkage_projects in research.items():
         admit_research(owner, role, linkage_projects)
+    for person in reviewers:
+        admit_reviewer(owner, person)
     return urls
 
 

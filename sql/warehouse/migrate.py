@@ -29,6 +29,7 @@ _FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 _DEFINITIONS = (
     "schema/audit_functions.sql",
     "schema/access_functions.sql",
+    "schema/review_functions.sql",
     "schema/erasure_functions.sql",
     "schema/ledger_functions.sql",
     "schema/content_functions.sql",

@@ -82,6 +82,18 @@ REFUSALS: Mapping[str, tuple[str, str, str, str]] = MappingProxyType(
             "records that nobody must keep",
             "Nothing was changed. Whoever set the hold lifts it first: nightlink retention lift-hold.",
         ),
+        "NL012": (
+            "E-INPUT",
+            "a publication that claims an approval which two persons did not give",
+            "the approval of two reviewers for exactly these findings",
+            "This is a mistake in the calling code.",
+        ),
+        "NL013": (
+            "E-INPUT",
+            "a night or a pair that is not this person's to decide, or that this person approved already",
+            "a held night or a queued pair, and for a night a person who has not approved it yet",
+            "Look at `nightlink review held` and `nightlink review pairs`; a second person must approve.",
+        ),
     }
 )
 

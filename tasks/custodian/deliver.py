@@ -38,7 +38,7 @@ from tasks.custodian.delivered_state import DeliveredState, remember_state, reme
 from tasks.custodian.encode import PART_ROWS, EncodedDelivery, aggregates_of
 from tasks.custodian.part_threads import in_order, usable_threads
 from tasks.custodian.settings import CustodianSite
-from tasks.custodian.witness import witnessed_log
+from tasks.custodian.witness import has_receipt, witnessed_log
 from tasks.protocol.code_version import code_version
 from tasks.protocol.exchange import (
     DELETION_NAME,
@@ -145,6 +145,9 @@ def _base_of_changes(night: date, site: CustodianSite) -> tuple[DeliveredState |
         return None, "no earlier delivery is remembered"
     if complete_deliveries(site.settings.exchange, site.name, night.isoformat()):
         return None, "this night's earlier delivery is not usable"
+    # Refused or never read, the linkage unit may be unable to build on it; nobody tells a custodian which.
+    if not has_receipt(base.run_id, base.manifest_sha256, site):
+        return None, "of the last delivery no receipt has come"
     earlier = complete_deliveries(site.settings.exchange, site.name, base.run_id)
     folders = [folder for folder in earlier if folder.sequence == base.sequence]
     if not folders or (folders[0].path / DELETION_NAME).exists():

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from linkage_core.custodian.encode_records import RecordEncoder, encode_records, no_rows
+from linkage_core.custodian.encode_evidence import published_aggregates
+from linkage_core.custodian.encode_records import EncodedPart, RecordEncoder, add_fills
+from linkage_core.custodian.field_group_filters import FilterFill
 from linkage_core.custodian.field_rules import RowVerdicts, accepted_rows, check_rows, reject_seen_ids
 from linkage_core.custodian.normalise import normalise_batch
 from linkage_core.custodian.source_format import SourceFormat
+from linkage_core.protocol.encoded_evidence import EncodedEvidence
+from linkage_core.protocol.encoded_records import EncodedRecords, copy_records, empty_records
 from linkage_core.protocol.linkage_protocol import REQUIRED_FIELDS, LinkageProtocol
-from linkage_core.protocol.wire_format import write_part
+from linkage_core.protocol.wire_format import stream_part
 from tasks.custodian.edge_input import Columns, People
 from tasks.custodian.edge_progress import Progress
 from tasks.custodian.edge_schema import EdgeCounts
+from tasks.custodian.encode import survey_and_divide
+from tasks.custodian.night_folder import NightFolder
+from tasks.custodian.part_threads import in_order, usable_threads
 from tasks.custodian.reasons_file import ReasonsFile, breaches_of
 from tasks.custodian.source_rows import SourceBatch
 from tasks.protocol.output_files import DigestedFile
@@ -56,21 +68,60 @@ def encode_protocol_file(
 ) -> tuple[EdgeCounts, dict[str, int]]:
     """Write one part in the wire format, shuffled by pseudonym; the counts, and missing values by field.
 
-    All normalised rows are held at once, since rarity bands need them.
+    The stages are a night's: normalised rows wait in encrypted spools and are encoded bucket by bucket, so that memory
+    is bounded by a bucket. A part's columns stand one after the other, so what was encoded waits in files that memory
+    only looks into; they hold what leaves, and are gone when the command ends.
     """
-    normalised, read, missing = normalised_people(people, rules, reasons, tell)
-    encoded, aggregates = encode_records(normalised, encoder)
-    fill = float(np.mean(aggregates.filter_fill))
-    output.write(write_part(encoded, rules.protocol))
-    return EdgeCounts(read, len(encoded), fill), missing
+    with tempfile.TemporaryDirectory(prefix=".nightlink-", dir=output.folder) as name:
+        folder = NightFolder(Path(name))
+        normalised = folder.spool("normalised")
+        read, missing = normalise_people(people, rules, reasons, tell, normalised.write)
+        rows = normalised.rows
+        survey, parts = survey_and_divide(normalised, encoder, folder)
+        encoded, fills = _encode_on_disk(parts, rows, encoder, Path(name))
+        spec = encoder.evidence.spec
+        aggregates = published_aggregates(survey, add_fills(fills, len(spec.groups)), spec)
+        stream_part(encoded, rules.protocol, output)
+    return EdgeCounts(read, rows, float(np.mean(aggregates.filter_fill))), missing
 
 
-def normalised_people(
-    people: People, rules: ProtocolRules, reasons: ReasonsFile, tell: Progress
-) -> tuple[pa.RecordBatch, int, dict[str, int]]:
-    """All sound rows, normalised, in one batch; how many rows were read; missing values by field."""
-    protocol = rules.protocol
-    parts = [no_rows(protocol)]
+def _encode_on_disk(
+    parts: Sequence[Callable[[], EncodedPart]], rows: int, encoder: RecordEncoder, folder: Path
+) -> tuple[EncodedRecords, list[tuple[FilterFill, ...]]]:
+    """All parts' records one after the other, in arrays that are mapped from files."""
+    place, fills = 0, []
+    records = empty_records(encoder.evidence.spec)
+    if not rows:  # nothing can be mapped
+        return records, fills
+
+    def on_disk(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+        return np.memmap(folder / name, array.dtype, "w+", shape=(rows, *array.shape[1:]))
+
+    evidence = records.evidence
+    records = EncodedRecords(
+        on_disk(records.record_pseudonyms, "pseudonyms"),
+        EncodedEvidence(
+            on_disk(evidence.tokens, "tokens"),
+            tuple(on_disk(filters, f"filter-{k}") for k, filters in enumerate(evidence.group_filters)),
+            on_disk(evidence.rarity, "rarity"),
+            on_disk(evidence.sex, "sex"),
+        ),
+    )
+    for part in in_order(lambda encode: encode(), parts, usable_threads()):
+        copy_records(part.records, records, place)
+        place += len(part.records)
+        fills.append(part.fills)
+    return records, fills
+
+
+def normalise_people(
+    people: People,
+    rules: ProtocolRules,
+    reasons: ReasonsFile,
+    tell: Progress,
+    put: Callable[[pa.RecordBatch], None],
+) -> tuple[int, dict[str, int]]:
+    """Put every batch of sound rows, normalised, somewhere; how many rows were read; missing values by field."""
     missing: Counter[str] = Counter()
     seen: set[bytes] = set()
     read = 0
@@ -78,13 +129,13 @@ def normalised_people(
         records, verdicts = _judge(batch, rules, seen)
         reasons.add(batch, breaches_of(verdicts))
         normalised = normalise_batch(
-            accepted_rows(records, verdicts), protocol, rules.source_format, rules.as_of
+            accepted_rows(records, verdicts), rules.protocol, rules.source_format, rules.as_of
         )
         missing.update(normalised.missing)
-        parts.append(normalised.records)
+        put(normalised.records)
         read += len(batch.row_numbers) + len(batch.misfits)
         tell(read, batch.bytes_read)
-    return pa.concat_batches(parts), read, dict(missing)
+    return read, dict(missing)
 
 
 def check_protocol_people(

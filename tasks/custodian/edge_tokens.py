@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from linkage_core.custodian.encode_records import RecordEncoder
+import pyarrow as pa
+
+from linkage_core.custodian.encode_records import RecordEncoder, no_rows
 from linkage_core.custodian.token_forms import place_of, site_tokens, to_transfer_form
 from linkage_core.protocol.evidence_spec import TokenDefinition, evidence_of
 from linkage_core.protocol.key_files import parse_key_file
@@ -13,7 +15,7 @@ from linkage_core.protocol.token_table import FORM_BYTES
 from linkage_core.protocol.transfer_keys import TransferSecret, secret_at_custodian
 from tasks.custodian.edge_input import People
 from tasks.custodian.edge_progress import Progress
-from tasks.custodian.edge_protocol import ProtocolRules, normalised_people
+from tasks.custodian.edge_protocol import ProtocolRules, normalise_people
 from tasks.custodian.edge_schema import EdgeCounts
 from tasks.custodian.reasons_file import ReasonsFile
 from tasks.protocol.output_files import DigestedFile
@@ -34,8 +36,9 @@ def write_site_tokens(
     as_csv: bool,
 ) -> tuple[EdgeCounts, dict[str, int]]:
     """Write the sound rows' tokens in site form; the counts, and missing values by field."""
-    normalised, read, missing = normalised_people(people, rules, reasons, tell)
-    table = site_tokens(normalised, encoder, linkage_key, definitions)
+    parts = [no_rows(rules.protocol)]
+    read, missing = normalise_people(people, rules, reasons, tell, parts.append)
+    table = site_tokens(pa.concat_batches(parts), encoder, linkage_key, definitions)
     output.write(token_bytes(table, as_csv=as_csv))
     return EdgeCounts(read, len(table)), missing
 

@@ -60,14 +60,22 @@ def encode_identifiers(
     than a few parts are ever in memory.
     """
     keys = derive_custodian_keys(site.linkage_key, site.protocol)
-    encoder = RecordEncoder(site.protocol, keys, site.site_key)
     rows = normalised.rows.rows
-    buckets = _divide(normalised.rows, encoder, folder)
-    normalised.rows.discard()
-    survey = survey_buckets(buckets, rows, encoder)
-    announce(f"records surveyed: {rows}, to be delivered in {len(buckets)} parts")
-    parts = [partial(_encode_and_discard, bucket, encoder, survey) for bucket in buckets]
+    survey, parts = survey_and_divide(
+        normalised.rows, RecordEncoder(site.protocol, keys, site.site_key), folder
+    )
+    announce(f"records surveyed: {rows}, to be delivered in {len(parts)} parts")
     return EncodedDelivery(rows, parts, survey, keys.key_check_value, normalised)
+
+
+def survey_and_divide(
+    rows: RecordSpool, encoder: RecordEncoder, folder: NightFolder
+) -> tuple[EvidenceSurvey, list[Callable[[], EncodedPart]]]:
+    """What all normalised rows say together, and what encodes each part of them; the spool is used up."""
+    buckets, count = _divide(rows, encoder, folder), rows.rows
+    rows.discard()
+    survey = survey_buckets(buckets, count, encoder)
+    return survey, [partial(_encode_and_discard, bucket, encoder, survey) for bucket in buckets]
 
 
 def aggregates_of(

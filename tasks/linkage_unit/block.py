@@ -22,10 +22,10 @@ def block_records(a: ReceivedDelivery, b: ReceivedDelivery, unit: LinkageUnit) -
 
 
 def night_job(a: ReceivedDelivery, b: ReceivedDelivery, unit: LinkageUnit) -> Job:
-    """The work of this night: the same deliveries, protocol, known links and code are the same work."""
+    """The work of this night: the same deliveries, protocol, known links, trained model and code are the same work."""
     deliveries = ((a.manifest, a.manifest_sha256), (b.manifest, b.manifest_sha256))
     state, records = unit.settings.state_folder, unit.settings.chunk_records
-    return job_of(state, unit.protocol, records, deliveries, unit.known_links_sha256)
+    return job_of(state, unit.protocol, records, deliveries, unit.known_links_sha256, unit.trained)
 
 
 def chunk_limits(unit: LinkageUnit) -> ChunkLimits:

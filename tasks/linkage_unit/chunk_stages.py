@@ -5,7 +5,7 @@
 | plan | all | blocking values | which pairs there will be, and each pass's report; none where filters propose pairs |
 | pairs | some records of side A | plan, or filters | their candidate pairs |
 | patterns | some records of side A | pairs, evidence | their pairs' patterns of agreement |
-| model | all | pairs, patterns | the fitted model, odds and posteriors |
+| model | all | pairs, patterns | the model, fitted or trained, odds and posteriors |
 | links | all | pairs, model, known links | links that keep the protocol's limits, with their probabilities |
 
 A chunk depends on the job and on chunks of earlier stages only, so that it can be computed anywhere, any number of
@@ -47,6 +47,7 @@ from linkage_core.linkage_unit.match_model import MatchModel, PairOdds, fit_patt
 from linkage_core.linkage_unit.optimal_one_to_one import OptimalSelection
 from linkage_core.linkage_unit.pair_patterns import PairPatterns, merge_patterns
 from linkage_core.linkage_unit.settled_pairs import SettledPairs, settle_pairs
+from linkage_core.linkage_unit.trained_odds import judge_patterns
 from linkage_core.protocol.encoded_evidence import EncodedEvidence, mean_fill
 from linkage_core.protocol.encoded_records import EncodedRecords
 from tasks.linkage_unit.chunk_files import Arrays, Chunk
@@ -209,21 +210,14 @@ def _model(work: OpenJob, _: int, __: int) -> Chunk:
     job = work.job
     partners, index_b = _all_pairs(job)
     index_a = np.repeat(np.arange(len(partners), dtype=np.uint32), partners)
-    patterns = merge_patterns(
-        [
-            PairPatterns(chunk.arrays["states"], chunk.arrays["of_pair"])
-            for chunk in (needed(job, "patterns", number) for number in range(job.chunks))
-        ],
-        len(job.spec.fields),
-    )
+    patterns = patterns_of_job(job)
     records = (job.sides[0].rows, job.sides[1].rows)
     aggregates = (job.sides[0].aggregates, job.sides[1].aggregates)
     presence = [
         field_presence(map_columns(job.columns(side), job.spec, records[side]).evidence) for side in (0, 1)
     ]
-    model, odds = fit_patterns(
-        patterns, index_a, index_b, records, job.spec, aggregates, (presence[0], presence[1])
-    )
+    night = (patterns, index_a, index_b, records, job.spec, aggregates, (presence[0], presence[1]))
+    model, odds = fit_patterns(*night) if job.trained is None else judge_patterns(job.trained, *night)
     return Chunk({"odds": odds.odds, "probability": odds.probability}, _model_counts(model))
 
 
@@ -303,6 +297,13 @@ def candidates_of(job: Job) -> CandidatePairs:
     else:
         reports = _reports(needed(job, "plan", 0))
     return join_ranges(ranges, reports, job.sides[0].rows * job.sides[1].rows)
+
+
+def patterns_of_job(job: Job) -> PairPatterns:
+    """The patterns of all pairs of a job whose stage patterns is done."""
+    chunks = [needed(job, "patterns", number).arrays for number in range(job.chunks)]
+    parts = [PairPatterns(arrays["states"], arrays["of_pair"]) for arrays in chunks]
+    return merge_patterns(parts, len(job.spec.fields))
 
 
 def model_of(job: Job) -> tuple[MatchModel, PairOdds]:

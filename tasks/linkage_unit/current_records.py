@@ -45,6 +45,7 @@ from tasks.linkage_unit.work_folder import (
     ColumnWriter,
     changes_folder,
     columns_folder,
+    kept_folder,
     map_columns,
     map_state,
 )
@@ -187,7 +188,8 @@ class _Work:
     def unpack(self, kept: KeptRecords) -> CurrentRecords | None:
         """What is kept; None when it does not open."""
         state_folder, spec = self.unit.settings.state_folder, evidence_of(self.unit.protocol)
-        folder = columns_folder(state_folder, kept.manifest_sha256)
+        # Beside the columns, not in their place: those tell whom an interrupted night did not know to be erased.
+        folder = kept_folder(state_folder, kept.manifest_sha256)
         if not unpack_records(kept, folder, spec, state_folder, self.unit.storage_key):
             return None
         return self._mapped(folder, kept.rows)
@@ -219,12 +221,15 @@ class _Work:
     def _read_parts(self, step: OpenedDelivery, folder: Path) -> CurrentRecords:
         """The records that a delivery brings; one part in memory at a time."""
         columns, states = ColumnWriter(folder, evidence_of(self.unit.protocol)), [no_state_rows()]
+        erased: set[str] = set()
         for entry in step.manifest.parts:
             records = read_part(_open_file(step, entry), self.unit.protocol, entry.rows)
             states.append(state_rows(records))
-            columns.append(self._without_erased(records), states[-1])
+            left, without = self._without_erased(records)
+            columns.append(left, states[-1])
+            erased |= without
         check_ascending(concat_state_rows(states).pseudonyms, self.custodian)
-        columns.finish()
+        columns.finish(erased)
         return self._mapped(folder, step.manifest.rows_in_parts)
 
     def _merge(
@@ -233,19 +238,23 @@ class _Work:
         """What stays, and what is brought, in the order of pseudonyms; some rows in memory at a time."""
         source = apply_changes(before.state.pseudonyms, brought.state.pseudonyms, gone)
         columns = ColumnWriter(folder, evidence_of(self.unit.protocol))
+        erased: set[str] = set()
         for start in range(0, len(source), ROWS_AT_A_TIME):
             records, state = _gather(before, brought, source[start : start + ROWS_AT_A_TIME])
             named = EncodedRecords(state.pseudonyms, records.evidence)
-            columns.append(self._without_erased(named), state)
-        columns.finish()
+            left, without = self._without_erased(named)
+            columns.append(left, state)
+            erased |= without
+        columns.finish(erased)
         return self._mapped(folder, len(source))
 
-    def _without_erased(self, records: EncodedRecords) -> EncodedRecords:
+    def _without_erased(self, records: EncodedRecords) -> tuple[EncodedRecords, set[str]]:
+        """The records with nothing left of those erased, and which they were."""
         if self.erased_of is None:
-            return records
+            return records, set()
         texts = pseudonym_texts(records.record_pseudonyms)
         erased = self.erased_of(self.custodian, texts)
-        return blank_records(records, texts, erased) if erased else records
+        return blank_records(records, texts, erased) if erased else records, set(erased)
 
     def _mapped(self, folder: Path, rows: int) -> CurrentRecords:
         spec = evidence_of(self.unit.protocol)

@@ -5,7 +5,7 @@ Zone: linkage_unit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from linkage_core.audit.audit_events import (
+    Approval,
     EntitiesPublished,
     KnownLinksUsed,
     LinkCounts,
@@ -104,6 +105,7 @@ def load_links(
     linked: Sequence[LinkedCustodians],
     entities: JoinedEntities | None,
     summary: dict[str, Any],
+    reviews: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Links, deliveries, summary and audit event in one transaction; E-RUN-FENCED when a newer run was faster."""
     digest = digest_of_link_rows(_link_rows(linked))
@@ -120,6 +122,7 @@ def load_links(
             )
         ),
         entities=None if entities is None else lambda: entities.rows,
+        reviews=reviews,
     )
     changes = publication.links
     announce(f"links opened: {changes.opened}, closed: {changes.closed}, kept: {changes.kept}")
@@ -160,7 +163,7 @@ def _published_event(
     changes: LinkChanges,
     digest: str,
 ) -> NightPublished:
-    scores, known = summary["scores"], summary.get("known_links")
+    scores, known, approval = summary["scores"], summary.get("known_links"), summary.get("approval")
     return NightPublished(
         run_id=ledger.run_id,
         project=ledger.project,
@@ -187,7 +190,9 @@ def _published_event(
         summary_digest=digest_of_summary(summary),
         resolution=summary.get("resolution"),
         known_links=None if known is None else KnownLinksUsed(**known),
+        approval=None if approval is None else Approval(**approval),
         entities=entities,
+        trained_model=summary["trained_model"]["sha256"] if "trained_model" in summary else None,
     )
 
 

@@ -86,7 +86,9 @@ def _names_of_this_night(newest: list[OpenedDelivery], unit: LinkageUnit) -> tup
     state, records = unit.settings.state_folder, unit.settings.chunk_records
     known = unit.known_links_sha256
     manifests = [(delivery.manifest, delivery.manifest_sha256) for delivery in newest]
-    jobs = [job_of(state, unit.protocol, records, two, known) for two in combinations(manifests, 2)]
+    jobs = [
+        job_of(state, unit.protocol, records, two, known, unit.trained) for two in combinations(manifests, 2)
+    ]
     columns = [columns_folder(state, sha256).name for _, sha256 in manifests]
     return (*(job.folder.name for job in jobs), *columns)
 

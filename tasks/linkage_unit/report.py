@@ -33,6 +33,13 @@ def publish_linkage_report(run: NightRun, unit: LinkageUnit) -> None:
     announce(f"report: {page}")
 
 
+def write_held_report(summary: dict[str, Any], unit: LinkageUnit) -> None:
+    """``<run_id>.held.html``: the figures of a night that was not published, for who has to approve it."""
+    page = unit.settings.reports_folder / f"{summary['run_id']}.held.html"
+    _write_whole(page, render_report_page(summary))
+    announce(f"report of the held night: {page}")
+
+
 def read_summary(run: NightRun) -> dict[str, Any]:
     """The night's summary as the ledger holds it, with its publication."""
     ledger = read_run(run.engine, run.ledger.run_id)

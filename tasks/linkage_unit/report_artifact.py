@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import report_figures as figures
+from . import report_quality as quality
 from .report_histogram import draw_histogram, histogram_of
 from .report_wording import markdown_text, ratio, suppress_small
 
@@ -31,11 +32,15 @@ def render_report_artifact(summary: Mapping[str, Any]) -> str:
     verdict = figures.verdict(summary)
     sections = [
         f"# {verdict.headline}\n\n{markdown_text(verdict.sentence)}",
+        _findings(summary),
         _overview(summary),
+        _quality(summary),
         _records(summary),
         _rejections(summary),
         _histogram(summary),
         _bands(summary),
+        _subgroups(summary),
+        _method(summary),
         _passes(summary),
         "Counts under 10 are suppressed and shown as &lt;10. The full report is the run's HTML page.",
     ]
@@ -66,6 +71,34 @@ def _overview(summary: Mapping[str, Any]) -> str:
         ("Link table digest", (summary.get("publication") or {}).get("link_table_digest")),
     ]
     return _table(["This night", "Value"], rows, range(0))
+
+
+def _findings(summary: Mapping[str, Any]) -> str:
+    sentences = [f"- {markdown_text(sentence)}" for sentence in quality.finding_sentences(summary)]
+    return "\n".join(["## What stood out", "", *sentences]) if sentences else ""
+
+
+def _quality(summary: Mapping[str, Any]) -> str:
+    rows = [[name, *values] for name, _, values in quality.estimate_rows(summary)]
+    if not rows:
+        return ""
+    table = _table(["Estimated precision, without truth", "Value", "95% from", "To", "Counted on"], rows)
+    recalls = [markdown_text(sentence) for sentence in quality.recall_sentences(summary)]
+    return "\n\n".join(["## How good the links are", table, *recalls])
+
+
+def _subgroups(summary: Mapping[str, Any]) -> str:
+    headings = ["Subgroup", "Records", "In a match", "Share", "95% from", "To"]
+    parts = [
+        f"### {markdown_text(title)}\n\n" + _table(headings, [[name, *values] for name, values in rows])
+        for title, rows in quality.subgroup_tables(summary)
+    ]
+    return "\n\n".join(["## Who is linked, by subgroup", *parts]) if parts else ""
+
+
+def _method(summary: Mapping[str, Any]) -> str:
+    rows = quality.method_rows(summary)
+    return "## How records were linked\n\n" + _table(["Step", "How"], rows, range(0)) if rows else ""
 
 
 def _records(summary: Mapping[str, Any]) -> str:

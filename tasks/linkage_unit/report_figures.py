@@ -238,6 +238,10 @@ def _resolution_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows += [(label, suppress_small(told.get(name))) for label, name in labels if part in summary]
     if "known_links" in summary:
         rows.append(("Known links, file's SHA-256", safe_text(summary["known_links"].get("sha256"))))
+    if "trained_model" in summary:
+        rows.append(
+            ("Trained match model, file's SHA-256", safe_text(summary["trained_model"].get("sha256")))
+        )
     return rows
 
 

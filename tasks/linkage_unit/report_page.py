@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from . import report_figures as figures
+from . import report_quality as quality
 from .report_flow import NightFlow, draw_flow, draw_narrow_flow
 from .report_histogram import draw_histogram, histogram_of
 from .report_wording import NOT_RECORDED, ratio, safe_text, suppress_small
@@ -72,6 +73,11 @@ def _page_parts(summary: Mapping[str, Any]) -> dict[str, Any]:
         "proposers": figures.proposers_heading(summary),
         "passes": figures.pass_rows(summary),
         "checks": checks,
+        "estimates": quality.estimate_rows(summary),
+        "recalls": quality.recall_sentences(summary),
+        "subgroups": quality.subgroup_tables(summary),
+        "method": quality.method_rows(summary),
+        "findings": quality.finding_sentences(summary),
         "provenance": figures.provenance(summary),
         "count": suppress_small,
         **_pictures(summary, custodians),

@@ -1,4 +1,4 @@
-"""Score: compare the candidates' evidence, and fit the match model on this night's own pairs. Zone: linkage_unit."""
+"""Score: compare the candidates' evidence, and judge it by a model, fitted tonight or trained. Zone: linkage_unit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tasks.protocol.stages import announce, stage
 
 @dataclass(frozen=True)
 class ScoredPairs:
-    """The fitted model, and what it says of each candidate, in the pairs' order."""
+    """The model, and what it says of each candidate, in the pairs' order."""
 
     model: MatchModel
     odds: PairOdds
@@ -26,7 +26,7 @@ class ScoredPairs:
 def score_pairs(
     a: ReceivedDelivery, b: ReceivedDelivery, pairs: CandidatePairs, unit: LinkageUnit
 ) -> ScoredPairs:
-    """Odds and posterior of every candidate of :func:`block_records`, from an EM without labels."""
+    """Odds and posterior of every candidate of :func:`block_records`, from an EM without labels or a trained model."""
     job = night_job(a, b, unit)
     run_chunks(job, [("patterns", job.chunks), ("model", 1)], chunk_limits(unit))
     model, odds = model_of(job)

@@ -13,6 +13,13 @@ from pydantic import Field, StringConstraints
 
 from linkage_core.audit.signatures import signing_key_from_seed
 from linkage_core.linkage_unit.known_links import KnownLinks, parse_known_links
+from linkage_core.linkage_unit.reviewed_pairs import ReviewCounts
+from linkage_core.linkage_unit.trained_model import (
+    MOST_MODEL_BYTES,
+    TrainedModel,
+    check_model,
+    read_model,
+)
 from linkage_core.protocol.derived_keys import derive_key
 from linkage_core.protocol.key_files import LINKAGE_UNIT_ROLES, parse_key_file
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, Name
@@ -37,6 +44,13 @@ from tasks.protocol.zones import (
 )
 
 MOST_KNOWN_LINKS_BYTES = 1 << 28
+
+
+class NamedModel(Settings):
+    """A file that `nightlink linkage-unit train-model` wrote, and its fingerprint, as that command printed it."""
+
+    file: SettingsPath
+    sha256: PublicKey
 
 
 class Retention(Settings):
@@ -67,6 +81,14 @@ class LinkageUnitSettings(Settings):
     custodian_transfer_keys: dict[Name, PublicKey]
     known_links_file: SettingsPath | None = None
     """Links known before the night, and pairs known to be none (linkage_core/linkage_unit/known_links.py)."""
+    precision_allowance: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """How far below the target the 95% interval of the night's own precision may begin before it is held."""
+    most_volume_ratio: Annotated[float, Field(gt=1)] = 2.0
+    """How many times more or fewer records than in the last nights a delivery may have before the night is held."""
+    most_share_change: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """How far a filter's fill or a field's missing values may move from the last nights before the night is held."""
+    trained_model: NamedModel | None = None
+    """Judge pairs by a model trained on labelled ones; without it the model is fitted on the night's own pairs."""
     must_not_read: tuple[SettingsPath, ...] = ()
     wait_for_deliveries_s: Annotated[float, Field(ge=0, le=86_400)] = 0.0
     """How long to wait for the custodians' deliveries; above 0 where nobody coordinates the flows."""
@@ -98,6 +120,9 @@ class LinkageUnit:
     """Of what the linkage unit keeps from night to night, derived from its encryption key."""
     signing_key: Ed25519PrivateKey
     known_links: KnownLinks | None = None
+    reviewed: ReviewCounts | None = None
+    """What reviewers have decided so far, once the night has asked the warehouse."""
+    trained: TrainedModel | None = None
 
     @property
     def known_links_sha256(self) -> str | None:
@@ -109,7 +134,10 @@ class LinkageUnit:
 
 
 def linkage_unit() -> LinkageUnit:
-    """Load this process's linkage unit, or refuse to start (E-ZONE, E-SETTINGS, E-KEY-FILE, E-PROTOCOL)."""
+    """Load this process's linkage unit, or refuse to start.
+
+    E-ZONE, E-SETTINGS, E-KEY-FILE, E-PROTOCOL, E-KNOWN-LINKS, E-MATCH-MODEL.
+    """
     refuse_foreign_environment("linkage_unit", os.environ)
     path = settings_path(SETTINGS_VARIABLE["linkage_unit"])
     settings = read_settings(path, LinkageUnitSettings)
@@ -122,6 +150,7 @@ def linkage_unit() -> LinkageUnit:
     path = settings.known_links_file
     known = None if path is None else parse_known_links(read_bounded(path, MOST_KNOWN_LINKS_BYTES))
     keys = _encryption_keys(settings)
+    trained = None if settings.trained_model is None else load_trained_model(settings.trained_model, protocol)
     return LinkageUnit(
         settings=settings,
         protocol=protocol,
@@ -132,7 +161,15 @@ def linkage_unit() -> LinkageUnit:
             parse_key_file(read_secret(settings.signing_key_file), "linkage_unit_signing")
         ),
         known_links=known,
+        trained=trained,
     )
+
+
+def load_trained_model(named: NamedModel, protocol: LinkageProtocol) -> TrainedModel:
+    """The model, if its file is the one that was named and reads what the protocol says (E-MATCH-MODEL)."""
+    model = read_model(read_bounded(named.file, MOST_MODEL_BYTES), named.sha256)
+    check_model(model, protocol)
+    return model
 
 
 def secret_files(settings: LinkageUnitSettings) -> tuple[Path, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date
 from typing import Any
 
@@ -12,8 +13,10 @@ from linkage_core.linkage_unit.candidate_pairs import CandidatePairs
 from linkage_core.linkage_unit.link_decisions import BAND_NAMES, Decision, score_histogram
 from linkage_core.linkage_unit.link_table import LinkTable
 from linkage_core.linkage_unit.match_model import MatchModel
+from linkage_core.protocol.evidence_spec import evidence_of
 from linkage_core.protocol.linkage_protocol import protocol_fingerprint
 from linkage_core.protocol.row_rules import FILE_RULES, ROW_RULES
+from tasks.linkage_unit.estimate import estimate_links, shape_of_delivery
 from tasks.linkage_unit.linked_custodians import JoinedEntities, LinkedCustodians
 from tasks.linkage_unit.receive import ReceivedDelivery
 from tasks.linkage_unit.resolve import ResolvedLinks
@@ -47,7 +50,9 @@ def summarise_night(
         "protocol_fingerprint": protocol_fingerprint(protocol),
         "key_epoch": protocol.key_epoch,
         "code_version": code_version(),
-        "custodians": {delivery.manifest.custodian: _describe_delivery(delivery) for delivery in deliveries},
+        "custodians": {d.manifest.custodian: _describe_delivery(d, unit) for d in deliveries},
+        "method": _describe_method(unit),
+        "quality": [estimate_links(two, unit) for two in linked],
         **(by_two[0] if len(by_two) == 1 else sum_pairs(by_two)),
         "rule_sentences": {**FILE_RULES, **ROW_RULES},
         "expectations": [count.model_dump() for count in judged],
@@ -89,6 +94,13 @@ def _describe_the_unusual(
             "never": sum(len(known.never_a) for known in placed),
             "absent": sum(known.absent for known in placed),
         }
+    if unit.reviewed is not None:
+        told["review"] = asdict(unit.reviewed)
+    if unit.settings.trained_model is not None and unit.trained is not None:
+        told["trained_model"] = {
+            "sha256": unit.settings.trained_model.sha256,
+            "method": unit.trained.card.method,
+        }
     if entities is not None:
         told["entities"] = {
             "entities": len(entities.clusters.entities),
@@ -100,7 +112,20 @@ def _describe_the_unusual(
     return told
 
 
-def _describe_delivery(delivery: ReceivedDelivery) -> dict[str, Any]:
+def _describe_method(unit: LinkageUnit) -> dict[str, Any]:
+    """How records were linked, in the words of the protocol."""
+    protocol = unit.protocol
+    return {
+        "fields": list(protocol.field_names),
+        "filters": [group.name for group in protocol.evidence.filters],
+        "tokens": len(evidence_of(protocol).tokens),
+        "passes": len(protocol.pass_names),
+        "resolution": protocol.decision.resolution,
+        "target_precision": protocol.decision.target_precision,
+    }
+
+
+def _describe_delivery(delivery: ReceivedDelivery, unit: LinkageUnit) -> dict[str, Any]:
     manifest = delivery.manifest
     return {
         "extracted": manifest.extracted,
@@ -113,6 +138,7 @@ def _describe_delivery(delivery: ReceivedDelivery) -> dict[str, Any]:
         "as_of": manifest.as_of.isoformat(),
         "code_version": manifest.code_version,
         "expectations": [count.model_dump() for count in manifest.expectations],
+        "shape": asdict(shape_of_delivery(delivery, unit)),
     }
 
 

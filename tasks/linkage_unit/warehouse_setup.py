@@ -11,7 +11,7 @@ from typing import Any
 
 from linkage_core.errors import NightlinkError
 from sql.engine import make_engine
-from sql.warehouse.login_roles import FIXED_ROLES, content_role, install_warehouse
+from sql.warehouse.login_roles import FIXED_ROLES, content_role, install_warehouse, reviewer_role
 from sql.warehouse.migrate import apply_migrations
 from sql.warehouse.research import followup_within_30_days
 from tasks.protocol.settings_files import read_secret
@@ -25,6 +25,7 @@ def install(
     content: Mapping[str, Sequence[str]],
     research: Mapping[str, Sequence[str]],
     secrets_folder: Path,
+    reviewers: Sequence[str] = (),
 ) -> list[Path]:
     """Create roles, database and schema, or bring them up to date; every role's URL goes into a file of its own.
 
@@ -36,9 +37,9 @@ def install(
         ``<role>.url``, each readable for the caller alone.
     """
     secrets_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    roles = {*FIXED_ROLES, *map(content_role, content), *research}
+    roles = {*FIXED_ROLES, *map(content_role, content), *research, *map(reviewer_role, reviewers)}
     passwords = {role: secrets.token_urlsafe(24) for role in sorted(roles)}
-    urls = install_warehouse(read_secret(admin_url_file), database, passwords, content, research)
+    urls = install_warehouse(read_secret(admin_url_file), database, passwords, content, research, reviewers)
     return [_write_secret(secrets_folder / f"{role}.url", url) for role, url in urls.items()]
 
 

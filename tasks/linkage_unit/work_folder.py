@@ -1,11 +1,11 @@
 """The linkage unit's working files: columns of the deliveries, and chunks of the night's work. Zone: linkage_unit.
 
 Layout of ``state_folder``: ``columns-<digest>/`` a custodian's records as they stand after a delivery, one plain file
-a column; ``changes-<digest>/`` what a delivery of changes brings; ``night-<digest>/``
-with ``job.json``, all that the work depends on, and a file for each chunk that is done. The digests are over the
-signed manifest, and over ``job.json``. Nothing there is readable: encodings, numbers of rows, scores. All files are
-the linkage unit's alone (0600), and go when the night is published; what a night that failed left goes when the next
-one begins.
+a column; ``kept-<digest>/`` and ``changes-<digest>/`` what those are made from when only changes were delivered;
+``night-<digest>/`` with ``job.json``, all that the work depends on, and a file for each chunk that is done. The
+digests are over the signed manifest, and over ``job.json``. Nothing there is readable: encodings, numbers of rows,
+scores. All files are the linkage unit's alone (0600), and go when the night is published; what a night that failed left
+goes when the next one begins.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter
 
+from linkage_core.linkage_unit.trained_model import TrainedModel
 from linkage_core.protocol.delivery_manifest import DeliveryManifest
 from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates
 from linkage_core.protocol.encoded_records import PSEUDONYM_DTYPE, EncodedRecords
@@ -36,7 +38,9 @@ from tasks.protocol.code_version import code_version
 STATE_COLUMNS = ("delivered", "row_digests")
 """Beside what is compared: each record as its custodian named it and its row's digest, erased or not."""
 _AGGREGATES = TypeAdapter(EvidenceAggregates)
-_FOLDER_NAME = re.compile(r"^(columns|changes|night)-[0-9a-f]{32}(\.partial)?$")
+ERASED = "erased"
+"""In a folder of columns: a digest of the pseudonyms that were erased when it was written."""
+_FOLDER_NAME = re.compile(r"^(columns|kept|changes|night)-[0-9a-f]{32}(\.partial)?$")
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,22 @@ class ColumnWriter:
                 raise unwritable(f"the column {name}", error) from None
         self._rows += len(records)
 
-    def finish(self) -> EncodedRecords:
-        """All records, mapped from the files."""
-        # A former receive of the same delivery may still be mapped: its files stay with whoever maps them.
-        shutil.rmtree(self._path, ignore_errors=True)
-        self._partial.rename(self._path)
-        return map_columns(self._path, self._spec, self._rows)
+    def finish(self, erased: Collection[str] = ()) -> None:
+        """Let the columns exist; ``erased`` names the records of which nothing was written.
+
+        Chunks that a run before made from records that were not erased then go: resuming from them would link them.
+        """
+        note = hashlib.sha256("\n".join(sorted(erased)).encode()).hexdigest()
+        before = self._path / ERASED
+        if before.is_file() and before.read_text(encoding="ascii") != note:
+            remove_nights(self._path.parent)
+        try:
+            (self._partial / ERASED).write_text(note, encoding="ascii")
+            # A former receive of the same delivery may still be mapped: its files stay with whoever maps them.
+            shutil.rmtree(self._path, ignore_errors=True)
+            self._partial.rename(self._path)
+        except OSError as error:
+            raise unwritable("a folder of columns", error) from None
 
 
 def map_state(folder: Path, rows: int) -> StateRows:
@@ -104,6 +118,11 @@ def map_state(folder: Path, rows: int) -> StateRows:
 def columns_folder(state_folder: Path, manifest_sha256: str) -> Path:
     """Where the records lie as they stand after a delivery."""
     return state_folder / f"columns-{manifest_sha256[:32]}"
+
+
+def kept_folder(state_folder: Path, manifest_sha256: str) -> Path:
+    """Where those lie that were kept after a delivery, once they are opened."""
+    return state_folder / f"kept-{manifest_sha256[:32]}"
 
 
 def changes_folder(state_folder: Path, manifest_sha256: str) -> Path:
@@ -161,6 +180,7 @@ class Job:
     chunk_records: int
     sides: tuple[JobSide, JobSide]
     known_links_sha256: str | None = None
+    trained: TrainedModel | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -185,6 +205,7 @@ class Job:
             "protocol": self.protocol.model_dump(mode="json"),
             "sides": sides,
             "known_links_sha256": self.known_links_sha256,
+            "trained": self.trained and self.trained.model_dump(mode="json"),
         }
         return json.dumps(document, sort_keys=True).encode()
 
@@ -253,6 +274,7 @@ def open_job(folder: Path) -> Job:
         document["chunk_records"],
         (sides[0], sides[1]),
         document["known_links_sha256"],
+        None if document["trained"] is None else TrainedModel.model_validate(document["trained"]),
     )
 
 
@@ -262,10 +284,19 @@ def job_of(
     chunk_records: int,
     deliveries: tuple[tuple[DeliveryManifest, str], tuple[DeliveryManifest, str]],
     known_links_sha256: str | None = None,
+    trained: TrainedModel | None = None,
 ) -> Job:
-    """The job of linking two deliveries, each given as manifest and digest, with this code and these known links."""
+    """The job of linking two deliveries, each given as manifest and digest, with this code, links and model."""
     first, second = (JobSide(sha256, m.row_count, m.aggregates) for m, sha256 in deliveries)
-    return Job(state_folder, protocol, code_version(), chunk_records, (first, second), known_links_sha256)
+    sides = (first, second)
+    return Job(state_folder, protocol, code_version(), chunk_records, sides, known_links_sha256, trained)
+
+
+def remove_nights(state_folder: Path) -> None:
+    """Remove the chunks of all nights; columns stay."""
+    for entry in state_folder.glob("night-*"):
+        if _FOLDER_NAME.match(entry.name):
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 def remove_work(state_folder: Path, keep: tuple[str, ...] = ()) -> None:

@@ -15,17 +15,29 @@ from linkage_core.errors import NightlinkError
 class DigestedFile:
     """A file being written, with the size and SHA-256 of what went into it; without a file it only counts."""
 
-    def __init__(self, file: BinaryIO | None) -> None:
+    def __init__(self, file: BinaryIO | None, folder: Path | None = None) -> None:
         self._file = file
         self._digest = hashlib.sha256()
         self.bytes = 0
+        self.folder = folder
+        """Where working files of its size have room; None is the system's own."""
+        self.closed = False
+        """Never: whoever opened it closes it."""
 
-    def write(self, data: bytes) -> None:
-        """Append."""
+    def write(self, data: bytes) -> int:
+        """Append; how many bytes."""
         if self._file is not None:
             self._file.write(data)
         self._digest.update(data)
         self.bytes += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        """Bytes written so far."""
+        return self.bytes
+
+    def flush(self) -> None:
+        """Nothing: :func:`whole_file` does that at the end."""
 
     @property
     def sha256(self) -> str:
@@ -50,7 +62,7 @@ def whole_file(path: Path | None) -> Iterator[DigestedFile]:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with _owner_only(partial) as file:
-            yield DigestedFile(file)
+            yield DigestedFile(file, path.parent)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

@@ -141,6 +141,11 @@ class ColumnWorld:
 
 def make_world(plan: WorldPlan, people: int, protocol: LinkageProtocol) -> ColumnWorld:
     """Generate, corrupt, blank, normalise, encode and block both sides."""
+    return encode_world(plan.name, *make_people(plan, people), protocol)
+
+
+def make_people(plan: WorldPlan, people: int) -> tuple[list[pa.RecordBatch], tuple[np.ndarray, np.ndarray]]:
+    """Generate, corrupt and blank both sides: raw text columns under the protocol's names, and the true rows."""
     plain = PeopleParameters(people_per_side=people, postcodes=20)
     raised = {name: min(getattr(plain, name) * plan.errors, 1.0) for name in ERROR_RATES}
     raised["move_rate"] = plan.moved
@@ -149,10 +154,10 @@ def make_world(plan: WorldPlan, people: int, protocol: LinkageProtocol) -> Colum
     if plan.blank:
         sides = [blank_values(side, plan.blank, plan.seed + s, plan.fields) for s, side in enumerate(sides)]
     rows = [{rid: row for row, rid in enumerate(side["rid"].to_pylist())} for side in sides]
-    truth = tuple(
+    truth_a, truth_b = (
         np.array([rows[s][rid] for rid in made.truth[f"rid_{'ab'[s]}"].to_pylist()], np.intp) for s in (0, 1)
     )
-    return encode_world(plan.name, [_batch(side, plan.fields) for side in sides], truth, protocol)
+    return [_batch(side, plan.fields) for side in sides], (truth_a, truth_b)
 
 
 def encode_world(

@@ -86,7 +86,7 @@ def write_private(path: Path, text: str) -> Path:
 
 
 def write_custodian(
-    root: Path, name: str, people: pa.Table, linkage_key: Path, unit_key: str
+    root: Path, name: str, people: pa.Table, linkage_key: Path, unit_keys: tuple[str, str]
 ) -> dict[str, str]:
     """A custodian's folder: a file of people, keys of its own, settings; the public parts of its keys."""
     folder = root / name
@@ -106,7 +106,8 @@ def write_custodian(
         ('custodian = "hospital"', f'custodian = "{name}"'),
         ('"linkage_protocol.toml"', f'"{root / "protocol.toml"}"'),
         ('exchange = "exchange"', f'exchange = "{root / "exchange"}"'),
-        ('"PUBLIC-KEY"', f'"{unit_key}"'),
+        ('"PUBLIC-KEY"', f'"{unit_keys[0]}"'),
+        ('"UNIT-SIGNING-KEY"', f'"{unit_keys[1]}"'),
         ('"cp1252"', '"utf-8"'),
         ('delimiter = ";"', 'delimiter = ","'),
         ('["%d/%m/%Y"]', '["%Y%m%d"]'),
@@ -149,21 +150,28 @@ def test_three_custodians_link_by_configuration_alone(warehouse) -> None:  # noq
     )  # fmt: skip
     unit = root / "unit"
     (unit / "secrets").mkdir(mode=0o700, parents=True)
-    unit_key = public_part(
-        nightlink(
-            "linkage-unit", "keygen", "--role", "encryption", "--out", unit / "secrets" / "encryption.key"
+    encryption_key, signing_key = (
+        public_part(
+            nightlink("linkage-unit", "keygen", "--role", role, "--out", unit / "secrets" / f"{role}.key")
         )
+        for role in ("encryption", "signing")
     )
+    unit_keys = (encryption_key, signing_key)
     linkage_key = root / "agreed" / "linkage.key"
     linkage_key.parent.mkdir(mode=0o700)
     nightlink("custodian", "keygen", "--role", "linkage", "--out", linkage_key)
-    keys = {name: write_custodian(root, name, registers[name], linkage_key, unit_key) for name in CUSTODIANS}
+    keys = {name: write_custodian(root, name, registers[name], linkage_key, unit_keys) for name in CUSTODIANS}
     settings = write_linkage_unit(unit, root, keys, root / "roles" / "linkage_loader.url")
     for name in CUSTODIANS:
         nightlink("custodian", "deliver", "--settings", root / name / "settings.toml", "--as-of", NIGHT)
     told = nightlink("linkage-unit", "link", "--as-of", NIGHT, NIGHTLINK_LINKAGE_UNIT_SETTINGS=settings)
     assert told.count("candidate pairs: ") == 3 and "entities: " in told
-    nightlink("audit", "verify", "--url-file", root / "roles" / "auditor.url")
+    for name in CUSTODIANS:
+        nightlink("custodian", "receipts", "--settings", root / name / "settings.toml")
+        nightlink(
+            "audit", "verify", "--url-file", root / "roles" / "auditor.url", "--linkage-unit-key", signing_key,
+            "--from", root / name / "state" / "witness",
+        )  # fmt: skip
     with psycopg2.connect(server.superuser_url("three")) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT custodian_a, custodian_b, count(*) FROM linkage.link WHERE decision = 'match' GROUP BY 1, 2"

@@ -154,7 +154,11 @@ def test_no_argument_or_result_of_a_stage_is_stored(
 
     monkeypatch.setattr(prose, "block_records", stage("block records")(lambda a, b, unit: planted))
     monkeypatch.setattr(prose, "score_pairs", stage("score pairs")(lambda a, b, pairs, unit: [pairs, a]))
-    for name in ("resolve_links", "summarise_night", "load_links", "publish_linkage_report"):
+    monkeypatch.setattr(prose, "with_reviews", lambda run, unit: unit)
+    monkeypatch.setattr(prose, "compare_with_witnesses", lambda run, deliveries: None)
+    monkeypatch.setattr(prose, "hand_out_receipts", lambda run, unit: None)
+    names = ("resolve_links", "summarise_night", "hold_or_pass", "pairs_to_review", "load_links")
+    for name in (*names, "publish_linkage_report"):
         monkeypatch.setattr(prose, name, stage(name)(lambda *_: planted))
     state = linkage_flow(lambda night, unit, erased_of: (planted, planted))
     assert state.is_completed()

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from linkage_core.custodian.encode_records import EncodedPart
 from linkage_core.custodian.key_derivation import derive_custodian_keys
 from linkage_core.errors import NightlinkError
+from linkage_core.linkage_unit.forgotten_records import pseudonym_texts
 from linkage_core.protocol.encoded_records import (
     PSEUDONYM_DTYPE,
     EncodedRecords,
@@ -87,14 +88,25 @@ class History:
         deliver.deliver_encodings(_encoded(records, self.site), night, self.site)
         self.kinds.append("changes" if self._newest(len(self.nights) - 1).manifest.changes else "all")
 
-    def receive(self, night: int) -> EncodedRecords:
+    def receive(
+        self, night: int, erased: frozenset[str] = frozenset(), *, published: bool = True
+    ) -> EncodedRecords:
         """All records as the unit has them after a night's delivery."""
         newest = self._newest(night)
-        found = current.current_records(newest, partial(receive._open, unit=self.unit), self.unit, None)
+        found = current.current_records(
+            newest, partial(receive._open, unit=self.unit), self.unit, lambda _, asked: erased & set(asked)
+        )
         copied = concat_records([found.records])
         receive._keep(newest, self.unit)
-        remove_work(self.unit.settings.state_folder)
+        if published:
+            remove_work(self.unit.settings.state_folder)
         return copied
+
+    def begin_chunks(self) -> Path:
+        """Chunks of a night at work, from which it would resume."""
+        folder = self.unit.settings.state_folder / f"night-{'0' * 32}"
+        folder.mkdir()
+        return folder
 
     def _newest(self, night: int) -> current.OpenedDelivery:
         run_id = (FIRST + timedelta(days=night)).isoformat()
@@ -128,8 +140,9 @@ def history() -> Iterator[History]:
     aggregates = patch.object(
         deliver, "aggregates_of", lambda encoded, *_: some_aggregates(encoded.rows, PROTOCOL)
     )
+    receipts = patch.object(deliver, "has_receipt", lambda *_: True)
     try:
-        with aggregates, patch.object(deliver, "PART_ROWS", PART):
+        with aggregates, receipts, patch.object(deliver, "PART_ROWS", PART):
             yield History(folder)
     finally:
         shutil.rmtree(folder)
@@ -247,6 +260,54 @@ def test_after_another_base_was_deleted_a_custodian_delivers_everything_by_itsel
         (next(h.night_folder(0).iterdir()) / "deletion.json").write_text("{}")
         h.deliver([(1, 2)])
         assert h.kinds == ["all", "all"]
+
+
+def test_without_a_receipt_of_the_last_delivery_everything_is_delivered() -> None:
+    with history() as h:
+        h.deliver([(1, 1)])
+        with patch.object(deliver, "has_receipt", lambda *_: False):
+            h.deliver([(1, 2)])
+        h.deliver([(1, 3)])
+        assert h.kinds == ["all", "all", "changes"]
+        assert same_records(h.receive(2), h.nights[2])
+
+
+@pytest.mark.parametrize("kept_is_torn", [False, True])
+def test_who_is_erased_between_nights_of_changes_is_not_resumed_from(kept_is_torn: bool) -> None:
+    stays, other = 7, 4
+    erased = frozenset(pseudonym_texts(_pseudonym(stays)))
+    with history() as h:
+        h.deliver([(person, 1) for person in range(PEOPLE)])
+        h.receive(0)
+        h.deliver([(3, 2)])
+        h.receive(1)
+        h.deliver([(other, 2)])
+        assert h.kinds == ["all", "changes", "changes"]
+        whole = h.receive(2, published=False)  # begun before anybody was erased, and interrupted
+        chunks = h.begin_chunks()
+        kept = kept_file(h.unit.settings.state_folder, CUSTODIAN)
+        if kept_is_torn:
+            kept.write_bytes(kept.read_bytes()[:-7])
+
+        left = h.receive(2, erased, published=False)
+
+        assert not chunks.exists()
+        texts = pseudonym_texts(whole.record_pseudonyms)
+        row = texts.index(*erased)
+        assert not erased & set(pseudonym_texts(left.record_pseudonyms))
+        evidence = left.evidence
+        for column in (evidence.tokens, *evidence.group_filters, evidence.rarity, evidence.sex):
+            assert not np.any(column[row])
+        others = np.flatnonzero(np.arange(len(whole)) != row)
+        assert same_records(take_records(left, others), take_records(whole, others))
+
+        chunks = h.begin_chunks()
+        assert same_records(h.receive(2, erased, published=False), left)
+        assert chunks.exists(), "nobody was erased since: the night resumes"
+
+        h.deliver([(other, 3)])
+        again = h.receive(3, erased)  # the erased one stays in a night of changes
+        assert not erased & set(pseudonym_texts(again.record_pseudonyms))
 
 
 def test_records_of_a_former_epoch_are_deleted_when_a_new_one_begins() -> None:

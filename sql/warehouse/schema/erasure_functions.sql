@@ -124,6 +124,10 @@ BEGIN
      WHERE r.run_id = s.run_id AND r.project = p_project AND p_record IN (s.record_a, s.record_b);
     DELETE FROM linkage.entity_staging AS s USING linkage.link_run AS r
      WHERE r.run_id = s.run_id AND r.project = p_project AND s.record = p_record;
+    DELETE FROM review.decision AS d USING review.pair AS p WHERE p.pair_id = d.pair_id AND p.project = p_project
+       AND ((p.custodian_a = p_custodian AND p.record_a = p_record) OR (p.custodian_b = p_custodian AND p.record_b = p_record));
+    DELETE FROM review.pair AS p WHERE p.project = p_project
+       AND ((p.custodian_a = p_custodian AND p.record_a = p_record) OR (p.custodian_b = p_custodian AND p.record_b = p_record));
     INSERT INTO access.suppression (tag) VALUES (access.suppression_tag(p_custodian, p_record)) ON CONFLICT DO NOTHING;
     SELECT a.sequence INTO v_sequence FROM audit.append_event(p_event) AS a;
     RETURN v_sequence;

@@ -326,6 +326,8 @@ BEGIN
         'links', jsonb_build_object('opened', links_opened, 'closed', links_closed, 'kept', links_kept),
         'deliveries', (SELECT jsonb_object_agg(d ->> 'custodian', d -> 'manifest_sha256')
                          FROM jsonb_array_elements(p_deliveries) AS d)));
+    PERFORM linkage.check_approval(p_run_id, p_event);
+    PERFORM linkage.record_quality(p_run_id, p_counts);
     SELECT a.sequence, a.event_hash INTO audit_sequence, audit_event_hash FROM audit.append_event(p_event) AS a;
     UPDATE linkage.link_run AS r SET status = 'published', finished_at = clock_timestamp(), counts = p_counts,
         links_opened = publish_run.links_opened, links_closed = publish_run.links_closed,

@@ -271,7 +271,8 @@ COMMENT ON COLUMN research.data_quality_v1.suppressed IS 'True when the count is
 -- What a night says of itself, without any truth, one figure a row, so that another estimator is other rows.
 CREATE OR REPLACE VIEW research.linkage_quality_v1 WITH (security_barrier) AS
 SELECT r.run_id, r.project, r.as_of, 'match_model'::text AS method, told.measure, told.value AS estimate,
-       NULL::double precision AS interval_low, NULL::double precision AS interval_high
+       NULL::double precision AS interval_low, NULL::double precision AS interval_high,
+       NULL::text AS custodian_a, NULL::text AS custodian_b
   FROM linkage.link_run AS r, LATERAL (VALUES
        ('target_precision', (r.counts #>> '{scores,target_precision}')::double precision),
        ('precision', (r.counts #>> '{scores,expected_precision}')::double precision),
@@ -282,17 +283,23 @@ SELECT r.run_id, r.project, r.as_of, 'match_model'::text AS method, told.measure
        ('reduction_ratio', (r.counts #>> '{candidates,reduction_ratio}')::double precision),
        ('expected_matches', (r.counts #>> '{model,expected_matches}')::double precision)) AS told (measure, value)
  WHERE r.status = 'published' AND told.value IS NOT NULL
-   AND r.project = ANY ((SELECT access.linkage_projects())::text[]);
+   AND r.project = ANY ((SELECT access.linkage_projects())::text[])
+UNION ALL
+SELECT q.run_id, r.project, r.as_of, q.estimator, q.measure, q.value, q.low, q.high, q.custodian_a, q.custodian_b
+  FROM linkage.quality_estimate AS q JOIN linkage.link_run AS r USING (run_id)
+ WHERE r.status = 'published' AND r.project = ANY ((SELECT access.linkage_projects())::text[]);
 
 COMMENT ON VIEW research.linkage_quality_v1 IS 'How good a run''s links are by its own estimate, without any truth, one figure a row.';
 COMMENT ON COLUMN research.linkage_quality_v1.run_id IS 'The published run.';
 COMMENT ON COLUMN research.linkage_quality_v1.project IS 'Linkage project.';
 COMMENT ON COLUMN research.linkage_quality_v1.as_of IS 'The day whose links it published.';
-COMMENT ON COLUMN research.linkage_quality_v1.method IS 'How the figure was had: match_model, from the night''s own model.';
+COMMENT ON COLUMN research.linkage_quality_v1.method IS 'How the figure was had: match_model, from the night''s own model; posteriors, duplicates, held_out_sex, recapture: estimators that need no truth (linkage_core/README.md says when to trust which).';
 COMMENT ON COLUMN research.linkage_quality_v1.measure IS 'precision and recall of the links decided as match; target_precision, the thresholds on the probability, pairs_compared, reduction_ratio, expected_matches.';
-COMMENT ON COLUMN research.linkage_quality_v1.estimate IS 'The figure; with three custodians or more, of all their pairs together.';
+COMMENT ON COLUMN research.linkage_quality_v1.estimate IS 'The figure; match_model: with three custodians or more, of all their pairs together. NULL where there is a range only.';
 COMMENT ON COLUMN research.linkage_quality_v1.interval_low IS 'Lower end of its 95% interval; NULL where the method gives none.';
 COMMENT ON COLUMN research.linkage_quality_v1.interval_high IS 'Upper end of its 95% interval; NULL where the method gives none.';
+COMMENT ON COLUMN research.linkage_quality_v1.custodian_a IS 'The first of the two custodians that the figure is of; NULL for match_model.';
+COMMENT ON COLUMN research.linkage_quality_v1.custodian_b IS 'The second.';
 
 -- OMOP Common Data Model 5.4: who is whom, with whole numbers for ids, as its tables have. The numbers are the first 63 bits
 -- of your project's pseudonyms: they join with nobody else's, and two of 10 million are the same with probability 1 in 100,000.

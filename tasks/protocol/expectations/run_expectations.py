@@ -42,6 +42,7 @@ class ExpectationSuite:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             outcome = self._definition.run(batch_parameters={"dataframe": frame}, result_format=COUNTS_ONLY)
+        _forget_frames(self._definition)
         by_id = {r.expectation_config.id: r for r in outcome.results}
         for total, expectation in zip(self._totals, self._definition.suite.expectations, strict=True):
             result = by_id[expectation.id]
@@ -88,6 +89,13 @@ def _definition(point: str, expectations: Sequence[Any]) -> Any:
             name=point, data=batch.add_batch_definition_whole_dataframe(point), suite=suite
         )
     )
+
+
+def _forget_frames(definition: Any) -> None:
+    """Let go of the frame: the library keeps its context, and with it the last batch, for the process's lifetime."""
+    manager = definition.data.data_asset.datasource.get_execution_engine().batch_manager
+    manager.reset_batch_cache()
+    manager.batch_data_cache.clear()
 
 
 def refuse_broken(counts: Iterable[ExpectationCount]) -> None:

@@ -9,11 +9,12 @@ import psycopg2
 import pytest
 
 from sql.servers import PostgresServer
-from sql.warehouse.login_roles import FIXED_ROLES, content_role, install_warehouse
+from sql.warehouse.login_roles import FIXED_ROLES, content_role, install_warehouse, reviewer_role
 from tests.integration.warehouse.warehouse_nights import (
     CONTENT_TABLES,
     NUMBERS,
     RESEARCH_ROLES,
+    REVIEWERS,
     Nights,
     Warehouse,
 )
@@ -22,7 +23,12 @@ from tests.integration.warehouse.warehouse_nights import (
 @pytest.fixture(scope="session")
 def warehouse_passwords() -> dict[str, str]:
     """Roles belong to the whole server: one password each for the session."""
-    roles = {*FIXED_ROLES, *map(content_role, CONTENT_TABLES), *RESEARCH_ROLES}
+    roles = {
+        *FIXED_ROLES,
+        *map(content_role, CONTENT_TABLES),
+        *RESEARCH_ROLES,
+        *map(reviewer_role, REVIEWERS),
+    }
     return {role: secrets.token_urlsafe(16) for role in roles}
 
 
@@ -32,7 +38,7 @@ def installed_urls(postgres_server: PostgresServer, warehouse_passwords: dict[st
     research: dict[str, list[str]] = {role: [] for role in RESEARCH_ROLES}
     database = f"installed_{secrets.token_hex(4)}"
     return install_warehouse(
-        postgres_server.superuser_url(), database, warehouse_passwords, CONTENT_TABLES, research
+        postgres_server.superuser_url(), database, warehouse_passwords, CONTENT_TABLES, research, REVIEWERS
     )
 
 

@@ -5,6 +5,7 @@ Five nights are published with the real functions and receipts; each test tamper
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from collections.abc import Iterator
@@ -15,12 +16,14 @@ import psycopg2
 import pytest
 
 from flows.command_line import main
+from linkage_core.audit.merkle_tree import inclusion_holds
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.delivery_manifest import DeliveryManifest
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, protocol_from_document
 from sql.servers import PostgresServer
 from tasks.custodian.settings import CustodianSite
 from tasks.custodian.witness import newest_checkpoint, take_receipts, witnessed_log
+from tasks.linkage_unit.explain_link import explain_link
 from tasks.linkage_unit.load import NightRun
 from tasks.linkage_unit.receipts import compare_with_witnesses, hand_out_receipts
 from tasks.linkage_unit.receive import ReceivedDelivery
@@ -177,8 +180,6 @@ def test_a_bare_checkpoint_is_a_witness_too_and_the_command_says_what_it_bears_o
 
 
 def read_note(receipt: Path) -> str:
-    import json
-
     return str(json.loads(receipt.read_bytes())["receipt"]["checkpoint"])
 
 
@@ -215,6 +216,46 @@ def test_the_linkage_unit_signs_no_fork_and_a_custodian_takes_none(world: World)
     [evidence] = world.witness("hospital").glob("refused-*")
     evidence.unlink()
     assert newest_checkpoint(site).size == NIGHTS
+
+
+# -- one link
+
+
+def link_of(warehouse: Warehouse, run_id: str) -> int:
+    query = f"SELECT max(link_id) FROM linkage.link WHERE opened_by_run = '{run_id}'"
+    return int(warehouse.as_superuser(query)[0][0])
+
+
+def test_one_link_is_explained_with_proofs_that_hold(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link_id = link_of(world.warehouse, "tampered.n1")
+    words = ["audit", "explain", str(link_id), "--url-file", str(world.url_file(world.warehouse))]
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert not caught.value.code
+    told = json.loads(capsys.readouterr().out)
+    assert told["link"]["as_it_was_opened"] is True
+    assert told["link"]["evidence"]["score_band"] == "0.90-0.95"
+    assert told["log"]["root"] == newest_checkpoint(world.sites["hospital"]).root.hex()
+    assert told["closed"]["event"]["run_id"] == "tampered.n2"
+    opened = told["opened"]
+    assert {d["custodian"]: d["manifest_sha256"] for d in opened["deliveries"]} == opened["event"][
+        "deliveries"
+    ]
+    assert (opened["event"]["run_id"], opened["entry"]["by"]) == ("tampered.n1", "linkage_loader")
+    proof = [bytes.fromhex(node) for node in opened["entry"]["inclusion_proof"]]
+    leaf, root = bytes.fromhex(opened["entry"]["leaf"]), bytes.fromhex(told["log"]["root"])
+    assert inclusion_holds(leaf, opened["entry"]["number"] - 1, told["log"]["entries"], proof, root)
+
+
+def test_a_link_of_an_altered_entry_is_not_explained(world: World) -> None:
+    altered = world.copy()
+    altered.as_superuser(EDIT_EVENT, replica=True)
+    with pytest.raises(NightlinkError, match=r"E-AUDIT-BROKEN.*entry 3 of the night tampered\.n2 altered"):
+        explain_link(world.url_file(altered), link_of(altered, "tampered.n2"))
+    with pytest.raises(NightlinkError, match="E-INPUT.*no link 0"):
+        explain_link(world.url_file(altered), 0)
 
 
 # -- tampering as a superuser

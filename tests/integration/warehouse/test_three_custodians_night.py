@@ -33,7 +33,7 @@ from tests.reference.small_world import (
 )
 
 CUSTODIANS = ("hospital", "pharmacy", "laboratory")
-PEOPLE, FROM_HOSPITAL, FROM_PHARMACY = 200, 60, 40
+PEOPLE, FROM_HOSPITAL, FROM_PHARMACY = 500, 150, 100
 
 
 @dataclass

@@ -189,3 +189,31 @@ def test_no_role_holds_another_role_or_an_attribute(filled: Warehouse) -> None:
 def test_no_password_reaches_the_server_s_catalogue_in_clear(filled: Warehouse) -> None:
     stored = filled.as_superuser("SELECT rolpassword FROM pg_authid WHERE rolname = 'researcher'")
     assert stored[0][0].startswith("SCRAM-SHA-256$")
+
+
+WITHOUT_EVENT = {
+    "linkage.begin_run": "enters that a run began; nothing that readers see changes, and its end has an event",
+    "linkage.stage_matches_as_entities": "fills staging alone",
+    "linkage.carry_entity_ids": "fills staging, and changes that publish_run publishes in the same transaction",
+    "linkage.count_link_changes": "counts",
+    "linkage.count_erasure": "counts",
+    "linkage.count_expired": "counts",
+    "content.empty_staging": "empties staging alone",
+}
+
+
+def test_every_function_that_changes_what_is_kept_takes_its_audit_event(filled: Warehouse) -> None:
+    """Of all functions that a login role may call: those that may write take an event, or are listed with a reason."""
+    callable_ones = filled.as_superuser(
+        "SELECT DISTINCT p.pronamespace::regnamespace || '.' || p.proname, 'p_event' = ANY (p.proargnames)"
+        " FROM pg_proc AS p CROSS JOIN pg_roles AS r"
+        " WHERE p.pronamespace::regnamespace::text IN ('linkage', 'content', 'audit', 'access', 'warehouse')"
+        " AND p.provolatile = 'v' AND p.prorettype <> 'trigger'::regtype"
+        f" AND r.rolname IN {ROLES} AND has_function_privilege(r.oid, p.oid, 'EXECUTE')"
+        " AND has_schema_privilege(r.oid, p.pronamespace, 'USAGE')"
+    )
+    assert {name for name, event in callable_ones if event} >= {
+        "linkage.publish_run",
+        "content.publish_content",
+    }
+    assert {name for name, event in callable_ones if not event} == set(WITHOUT_EVENT)

@@ -31,6 +31,7 @@ from sql.warehouse.links import Delivery, EntityRow, LinkChanges, LinkRow, Publi
 from sql.warehouse.login_roles import LINKAGE_LOADER, OWNER, RESEARCHER, admit_research, content_role
 
 CONTENT_TABLES = {"hospital": ["admission"], "pharmacy": ["dispensing"]}
+REVIEWERS = ("alice", "bob")
 RESEARCH_ROLES = ("researcher", "another_researcher")
 FINGERPRINT = "ab" * 32
 KEY_CHECK_VALUE = "0123456789abcdef"
@@ -96,7 +97,7 @@ class Warehouse:
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
-                " WHERE schemaname IN ('linkage', 'content', 'audit', 'access', 'warehouse') ORDER BY 1"
+                " WHERE schemaname IN ('linkage', 'content', 'audit', 'access', 'review', 'warehouse') ORDER BY 1"
             )
             for (table,) in cursor.fetchall():
                 cursor.execute(f"SELECT t::text FROM {table} AS t ORDER BY 1")

@@ -28,7 +28,9 @@ from tasks.custodian.deliver import already_delivered, deliver_encodings
 from tasks.custodian.encode import aggregates_of
 from tasks.custodian.night_folder import night_folder
 from tasks.linkage_unit import receive
+from tasks.linkage_unit.block import night_job
 from tasks.linkage_unit.receive import receive_deliveries
+from tasks.linkage_unit.work_folder import begin_job, remove_work
 from tests.reference.small_world import (
     NIGHT,
     SmallWorld,
@@ -374,3 +376,19 @@ def test_a_unit_that_may_wait_gives_up_at_its_deadline(
     with pytest.raises(NightlinkError, match="E-DLV-MISSING.*no complete delivery of pharmacy") as caught:
         receive_deliveries(NIGHT, make_unit(world.folder, wait_for_deliveries_s=0.2))
     assert caught.value.transient
+
+
+def test_chunks_made_before_somebody_was_erased_are_not_resumed(delivered_world: SmallWorld) -> None:
+    unit = delivered_world.unit
+    a, b = receive_deliveries(NIGHT, unit)
+    job = night_job(a, b, unit)
+    begin_job(job)
+    again = receive_deliveries(NIGHT, unit)
+    assert job.folder.is_dir() and len(again) == 2
+    gone = pseudonym_texts(a.records.record_pseudonyms[:1])[0]
+    receive_deliveries(NIGHT, unit, lambda custodian, texts: {gone} & set(texts))
+    assert not job.folder.exists() and job.columns(0).is_dir()
+    begin_job(job)
+    receive_deliveries(NIGHT, unit, lambda custodian, texts: {gone} & set(texts))
+    assert job.folder.is_dir()
+    remove_work(unit.settings.state_folder)

@@ -13,6 +13,7 @@ from linkage_core.custodian.record_pseudonyms import record_pseudonyms
 from linkage_core.errors import NightlinkError
 from linkage_core.linkage_unit.filter_candidates import candidates_by_filters
 from linkage_core.linkage_unit.known_links import HEADER, parse_known_links, place_known_links
+from linkage_core.linkage_unit.link_decisions import Decision
 from linkage_core.linkage_unit.link_probabilities import LinkProbabilities
 from linkage_core.linkage_unit.link_selection import LIMITS
 from linkage_core.linkage_unit.link_table import link_table_digest, links_as_rows
@@ -22,6 +23,7 @@ from tasks.linkage_unit.block import block_records
 from tasks.linkage_unit.linked_custodians import LinkedCustodians
 from tasks.linkage_unit.receive import receive_deliveries
 from tasks.linkage_unit.resolve import ResolvedLinks, decide_links, resolve_links
+from tasks.linkage_unit.review import pairs_to_review
 from tasks.linkage_unit.score import score_pairs
 from tasks.linkage_unit.settings import LinkageUnit
 from tasks.linkage_unit.summary import summarise_night
@@ -151,6 +153,7 @@ def test_the_summary_has_the_parts_that_the_report_shows(night, delivered_world:
     assert set(_summary(night, night[4], delivered_world.unit)) == {
         "run_id", "as_of", "project", "protocol_version", "protocol_fingerprint", "key_epoch", "code_version",
         "custodians", "candidates", "scores", "model", "links", "expectations", "rule_sentences",
+        "method", "quality",
     }  # fmt: skip
 
 
@@ -273,3 +276,22 @@ def test_known_links_are_published_and_forbidden_pairs_are_not(night, delivered_
     whole_night = (block_records(a, b, unit), score_pairs(a, b, night[2], unit))
     chunk_by_chunk = resolve_links(a, b, *whole_night, unit)
     assert link_table_digest(chunk_by_chunk.table) == link_table_digest(again.table)
+
+
+def test_a_reviewer_gets_levels_and_bits_of_a_pair_and_no_value(night, delivered_world: SmallWorld) -> None:  # noqa: ANN001
+    a, b, pairs, scores, links = night
+    thinkable = replace(
+        links.pairs, decision=np.full(len(links.pairs.decision), Decision.POSSIBLE_MATCH, np.uint8)
+    )
+    two = LinkedCustodians(a, b, pairs, scores, replace(links, pairs=thinkable))
+    queue = pairs_to_review([two], delivered_world.unit)
+    assert len(queue) == len(links.pairs.index_a)
+    assert [pair["score_band"] for pair in queue] == sorted(
+        (pair["score_band"] for pair in queue), reverse=True
+    )
+    best = {field["field"]: field for field in queue[0]["evidence"]}
+    assert best["birth_date"]["level"] == "exact" and best["birth_date"]["bits"] > 0
+    text = json.dumps([pair["evidence"] for pair in queue])
+    people = few_people().side_a
+    for column in ("rid", "first", "last", "street", "phone", "email", "dob"):
+        assert not any(f'"{value}"' in text for value in people[column].to_pylist() if value)

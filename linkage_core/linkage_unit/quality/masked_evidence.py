@@ -1,0 +1,80 @@
+"""Evidence of a pair for a reviewer who may see no value: what agrees, by how much, how common. Zone: linkage_unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from linkage_core.linkage_unit.comparison_vectors import NULL_LEVEL, compare_pairs
+from linkage_core.linkage_unit.match_model import MatchModel, rarity_of_bands
+from linkage_core.linkage_unit.quality.linked_by_subgroup import band_words
+from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates, mean_fill
+from linkage_core.protocol.evidence_spec import SEX, EvidenceSpec
+
+Indices = npt.NDArray[np.intp]
+NOT_COMPARED = "not given or not comparable"
+
+
+@dataclass(frozen=True)
+class FieldEvidence:
+    """One field of a pair.
+
+    Attributes
+    ----------
+    level : str
+        How far it agrees, as :meth:`EvidenceSpec.level_names` says, or :data:`NOT_COMPARED`.
+    common : str
+        How common the agreeing value is on the first side; empty where nothing agrees exactly.
+    bits : int
+        What it adds for a match (above 0) or against it, log2 of odds, rounded.
+    """
+
+    field: str
+    level: str
+    common: str
+    bits: int
+
+
+def mask_evidence(
+    evidence: tuple[EncodedEvidence, EncodedEvidence],
+    index_a: Indices,
+    index_b: Indices,
+    spec: EvidenceSpec,
+    aggregates: tuple[EvidenceAggregates, EvidenceAggregates],
+    model: MatchModel,
+) -> list[tuple[FieldEvidence, ...]]:
+    """For each pair its fields, in the spec's order."""
+    levels = compare_pairs(*evidence, index_a, index_b, spec, mean_fill(*aggregates), threads=1).levels
+    bands = [side.rarity[index] for side, index in zip(evidence, (index_a, index_b), strict=True)]
+    return [
+        tuple(
+            _of_field(
+                spec, f, int(levels[k, f]), (int(bands[0][k, f]), int(bands[1][k, f])), aggregates, model
+            )
+            for f in range(len(spec.fields))
+        )
+        for k in range(len(index_a))
+    ]
+
+
+def _of_field(
+    spec: EvidenceSpec,
+    f: int,
+    level: int,
+    bands: tuple[int, int],
+    aggregates: tuple[EvidenceAggregates, EvidenceAggregates],
+    model: MatchModel,
+) -> FieldEvidence:
+    name = spec.fields[f]
+    if level == NULL_LEVEL:
+        return FieldEvidence(name, NOT_COMPARED, "", 0)
+    random = model.random_rates[name]
+    nats = float(np.log(max(model.match_rates[name][level], 1e-12)) - np.log(random[level]))
+    common = ""
+    if level == 0 and name != SEX:
+        common = band_words(len(spec.rarity_edges) + 1)[bands[0]]
+        sides = zip(aggregates, bands, strict=True)
+        nats += sum(float(rarity_of_bands(side, f, float(random[0]))[band]) for side, band in sides) / 2
+    return FieldEvidence(name, spec.level_names(name)[level], common, round(nats / float(np.log(2))))

@@ -1,0 +1,96 @@
+"""How often the 95% intervals of the night's own estimates hold the true precision.
+
+    python -m tests.benchmarks.quality_coverage [--data ../shared/data] [--sets a,b] [--seeds 20] [--first-seed 0]
+        [--people 4000]
+
+For each set and seed: so many people of side A are drawn at random, side B in the same share, matches drawn together;
+a fresh key; the whole linkage; then each estimator's interval against the truth. Printed per set and estimator: seeds
+in which it could be computed, in which its interval holds the true precision, its mean width, and the mean of the
+estimate and of the truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import time
+from pathlib import Path
+
+import numpy as np
+
+from linkage_core.evaluation.evaluate_linkage import StageMeter, link_sides
+from linkage_core.evaluation.linkage_quality import mark_true_pairs
+from linkage_core.protocol.linkage_protocol import parse_protocol
+from tests.benchmarks.evaluate_sets import BASELINES, ROOT, Columns, _batch, load_set
+
+ESTIMATORS = ("posteriors", "duplicates", "held_out_sex")
+Sides = tuple[Columns, Columns, tuple[np.ndarray, np.ndarray]]
+
+
+def main() -> None:
+    options = _options()
+    protocol = parse_protocol((ROOT / "deployments" / "linkage_protocol.toml").read_text())
+    print("set | estimator | seeds | covered | covered, share | mean estimate | mean truth | mean width")
+    for name in options.sets.split(","):
+        whole = load_set(Path(options.data), name, 0.0, 0.0, 0)
+        if whole is None:
+            print(f"{name}: not there, skipped")
+            continue
+        rows = []
+        for seed in range(options.first_seed, options.first_seed + options.seeds):
+            side_a, side_b, truth = sample_people(whole, options.people, seed)
+            key = hashlib.sha256(f"coverage {seed}".encode()).digest()
+            run = link_sides(_batch(side_a), _batch(side_b), key, protocol, StageMeter(time.perf_counter))
+            matched = run.links.pairs[run.output]
+            true = float(mark_true_pairs(run.rows_a[matched], run.rows_b[matched], *truth).mean())
+            rows.append((true, run.precision_estimates()))
+        _print_set(name, rows)
+
+
+def sample_people(whole: Sides, people: int, seed: int) -> Sides:
+    """A share of the people of both sides, whoever has a match with it."""
+    side_a, side_b, (true_a, true_b) = whole
+    share = min(people / len(side_a["rid"]), 1.0)
+    generator = np.random.default_rng(seed)
+    keep = [generator.random(len(side["rid"])) < share for side in (side_a, side_b)]
+    keep[1][true_b] = keep[0][true_a]
+    rows = [np.cumsum(kept) - 1 for kept in keep]
+    of_both = keep[0][true_a]
+    sides = [
+        {name: values[kept] for name, values in side.items()}
+        for side, kept in zip((side_a, side_b), keep, strict=True)
+    ]
+    return sides[0], sides[1], (rows[0][true_a[of_both]], rows[1][true_b[of_both]])
+
+
+def _print_set(name: str, rows: list) -> None:
+    for estimator in ESTIMATORS:
+        told = [(true, found[estimator]) for true, found in rows if estimator in found]
+        if not told:
+            print(f"{name} | {estimator} | 0 | - | - | - | - | -", flush=True)
+            continue
+        covered = sum(found.low <= true <= found.high for true, found in told)
+        means = [
+            np.mean([found.value for _, found in told]),
+            np.mean([true for true, _ in told]),
+            np.mean([found.high - found.low for _, found in told]),
+        ]
+        figures = " | ".join(f"{mean:.4f}" for mean in means)
+        print(
+            f"{name} | {estimator} | {len(told)} | {covered} | {covered / len(told):.2f} | {figures}",
+            flush=True,
+        )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", default=str(ROOT.parent / "shared" / "data"))
+    parser.add_argument("--sets", default=",".join(BASELINES))
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--people", type=int, default=4000)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
