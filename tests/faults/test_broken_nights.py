@@ -185,6 +185,7 @@ def execute_at_hospital(world: NightWorld, *statements: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_night_of_changes_ends_in_the_links_of_a_full_delivery(night_world: NightWorld) -> None:
     before = night_world.served_links()
     with edited_patients(night_world):
