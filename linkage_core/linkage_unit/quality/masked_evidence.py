@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linkage_core.linkage_unit.comparison_vectors import NULL_LEVEL, compare_pairs
-from linkage_core.linkage_unit.match_model import MatchModel, rarity_of_bands
+from linkage_core.linkage_unit.match_model import MatchModel, field_gain, rarity_of_bands, untested_levels
 from linkage_core.linkage_unit.quality.linked_by_subgroup import band_words
 from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates, mean_fill
 from linkage_core.protocol.evidence_spec import SEX, EvidenceSpec
@@ -47,22 +47,26 @@ def mask_evidence(
 ) -> list[tuple[FieldEvidence, ...]]:
     """For each pair its fields, in the spec's order."""
     levels = compare_pairs(*evidence, index_a, index_b, spec, mean_fill(*aggregates), threads=1).levels
+    is_least = untested_levels(levels, spec)
     bands = [side.rarity[index] for side, index in zip(evidence, (index_a, index_b), strict=True)]
-    return [
-        tuple(
-            _of_field(
-                spec, f, int(levels[k, f]), (int(bands[0][k, f]), int(bands[1][k, f])), aggregates, model
-            )
-            for f in range(len(spec.fields))
+    fields = []
+    for f in range(len(spec.fields)):
+        gains = field_gain(levels, is_least, f, spec, model.match_rates, model.random_rates)
+        pairs = zip(levels[:, f].tolist(), gains.tolist(), bands[0][:, f], bands[1][:, f], strict=True)
+        fields.append(
+            [
+                _of_field(spec, f, level, nats, (int(a), int(b)), aggregates, model)
+                for level, nats, a, b in pairs
+            ]
         )
-        for k in range(len(index_a))
-    ]
+    return list(zip(*fields, strict=True))
 
 
 def _of_field(
     spec: EvidenceSpec,
     f: int,
     level: int,
+    nats: float,
     bands: tuple[int, int],
     aggregates: tuple[EvidenceAggregates, EvidenceAggregates],
     model: MatchModel,
@@ -70,11 +74,9 @@ def _of_field(
     name = spec.fields[f]
     if level == NULL_LEVEL:
         return FieldEvidence(name, NOT_COMPARED, "", 0)
-    random = model.random_rates[name]
-    nats = float(np.log(max(model.match_rates[name][level], 1e-12)) - np.log(random[level]))
     common = ""
     if level == 0 and name != SEX:
         common = band_words(len(spec.rarity_edges) + 1)[bands[0]]
-        sides = zip(aggregates, bands, strict=True)
-        nats += sum(float(rarity_of_bands(side, f, float(random[0]))[band]) for side, band in sides) / 2
+        sides, rate = zip(aggregates, bands, strict=True), float(model.random_rates[name][0])
+        nats += sum(float(rarity_of_bands(side, f, rate)[band]) for side, band in sides) / 2
     return FieldEvidence(name, spec.level_names(name)[level], common, round(nats / float(np.log(2))))
