@@ -291,6 +291,10 @@ def test_a_reviewer_gets_levels_and_bits_of_a_pair_and_no_value(night, delivered
     )
     best = {field["field"]: field for field in queue[0]["evidence"]}
     assert best["birth_date"]["level"] == "exact" and best["birth_date"]["bits"] > 0
+    # as in the model itself: a given name tells the sex, so that beside an equal one sex adds nothing
+    told = [{field["field"]: field for field in pair["evidence"]} for pair in queue]
+    equal = [fields for fields in told if fields["given_name"]["level"] == "exact"]
+    assert equal and all(fields["sex"]["bits"] == 0 for fields in equal)
     text = json.dumps([pair["evidence"] for pair in queue])
     people = few_people().side_a
     for column in ("rid", "first", "last", "street", "phone", "email", "dob"):
