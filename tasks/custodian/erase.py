@@ -28,9 +28,18 @@ def write_record_file(site: CustodianSite, ids_file: Path, out: Path) -> int:
     Raises
     ------
     NightlinkError
-        E-INPUT for a file that cannot be read or holds no id; E-OUTPUT.
+        E-INPUT for a file that cannot be read, is not UTF-8 (a byte order mark is passed over) or holds no id;
+        E-OUTPUT.
     """
-    text = read_bounded(ids_file, MOST_IDS_BYTES).decode("utf-8", errors="strict")
+    try:
+        text = read_bounded(ids_file, MOST_IDS_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise NightlinkError(
+            "E-INPUT",
+            found=f"a byte that is no UTF-8, {error.start} bytes into the file",
+            expected="source ids in UTF-8, one in every line",
+            remedy="Save the file of ids as UTF-8.",
+        ) from None
     ids = [line.rstrip("\r") for line in text.split("\n") if line.strip()]
     if not ids:
         raise NightlinkError(

@@ -79,7 +79,7 @@ def test_an_erasure_deletes_all_that_was_kept_and_says_why(
 ) -> None:
     new = deliver(delivered_world, hospital, NIGHT + timedelta(days=1))
     ids = tmp_path / "ids"
-    ids.write_text("H1\nH2\r\n\n")
+    ids.write_text("H1\nH2\r\n\n", encoding="utf-8-sig")  # as Excel saves it
     assert write_record_file(hospital, ids, tmp_path / "records") == 2
     names = record_pseudonyms(
         hospital.site_key, ["H1", "H2"], project=hospital.protocol.project, epoch="2027"
@@ -97,6 +97,10 @@ def test_an_erasure_deletes_all_that_was_kept_and_says_why(
     ids.write_text("\n")
     with pytest.raises(NightlinkError, match="E-INPUT: found no source id"):
         write_record_file(hospital, ids, tmp_path / "none")
+    ids.write_bytes("H1\nJosé".encode("cp1252"))
+    with pytest.raises(NightlinkError, match="E-INPUT: found a byte that is no UTF-8, 6 bytes into") as told:
+        write_record_file(hospital, ids, tmp_path / "none")
+    assert "Jos" not in str(told.value) and told.value.__suppress_context__
 
 
 def test_deliveries_expire_but_for_the_newest(delivered_world: SmallWorld, hospital: CustodianSite) -> None:
