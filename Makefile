@@ -70,9 +70,9 @@ PEERS := .venv-peers
 .PHONY: peers test-peers lock-peers
 peers: $(PEERS)/.done ## the peers' environment (anonlink, clkhash, faiss, splink), once
 
-$(PEERS)/.done: requirements-peers.txt | setup
+$(PEERS)/.done: tests/peers/requirements.txt | setup
 	@test -x $(PEERS)/bin/python || $(BIN)/uv venv -q --python $(BIN)/python $(PEERS)
-	@$(BIN)/uv pip sync -q --python $(PEERS)/bin/python requirements-peers.txt
+	@$(BIN)/uv pip sync -q --python $(PEERS)/bin/python tests/peers/requirements.txt
 	@touch $@
 
 test-peers: setup peers ## same pairs and similarities as anonlink, same distances as faiss
@@ -80,7 +80,7 @@ test-peers: setup peers ## same pairs and similarities as anonlink, same distanc
 
 lock-peers: setup ## resolve the peers' dependencies anew
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
-		--no-header --no-emit-index-url --no-annotate requirements-peers.in -o requirements-peers.txt
+		--no-header --no-emit-index-url --no-annotate tests/peers/requirements.in -o tests/peers/requirements.txt
 
 # Attacks: what the encodings and columns disclose, beside the quality that they give. Each keeps what it found in
 # build/, so that it goes on where it was broken off.
