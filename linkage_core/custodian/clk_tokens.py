@@ -20,6 +20,8 @@ from linkage_core.protocol.linkage_schema import Comparison, NgramComparison, Nu
 
 PAD = " "
 _FIRST_TABLE_SLOTS = 1 << 12
+_MOST_DIRECT_SLOTS = 1 << 18
+"""A megabyte, which a core's own cache holds: 64 letters as triples, 512 as pairs."""
 # clkhash's UTF-16 and UTF-32 have a byte-order mark and the byte order of the machine; fixed to little-endian.
 _BYTE_ORDER_MARKS = {"utf-16": (b"\xff\xfe", "utf-16-le"), "utf-32": (b"\xff\xfe\0\0", "utf-32-le")}
 
@@ -84,12 +86,18 @@ def _ngrams(texts: Sequence[str], comparison: NgramComparison) -> ValueTokens:
     ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     starts = np.zeros(len(texts) + 1, np.int64)
     np.cumsum(np.where(lengths > 0, lengths + n - 1, 0), out=starts[1:])
-    token_ids = np.empty(int(starts[-1]), np.int64)
-    value_of_token, place_of_token = (np.empty(len(token_ids), np.int64) for _ in range(2))
-    count = _ngram_kernel(
-        characters, ends, starts, n, comparison.positional, token_ids, value_of_token, place_of_token,
-        _FIRST_TABLE_SLOTS,
-    )  # fmt: skip
+    found = tuple(np.empty(int(starts[-1]), np.int64) for _ in range(3))
+    letters, letter_bits = _number_letters(characters)
+    most_places = int(lengths.max(initial=0)) + n - 1 if comparison.positional else 1
+    slots = most_places << (letter_bits * n)
+    if slots <= _MOST_DIRECT_SLOTS:
+        table = np.zeros(slots, np.int32)
+        count = _direct_kernel(letters, letter_bits, ends, starts, n, comparison.positional, table, *found)
+    else:
+        count = _hashing_kernel(
+            characters, ends, starts, n, comparison.positional, *found, _FIRST_TABLE_SLOTS
+        )
+    token_ids, value_of_token, place_of_token = found
     pads = PAD * (n - 1)
     tokens = [
         _ngram_text(pads + texts[value] + pads, place, comparison)
@@ -98,20 +106,63 @@ def _ngrams(texts: Sequence[str], comparison: NgramComparison) -> ValueTokens:
     return ValueTokens(starts, token_ids, tuple(tokens))
 
 
+def _number_letters(characters: npt.NDArray[np.uint32]) -> tuple[npt.NDArray[np.int64], int]:
+    """Characters renumbered without gaps, the pad 0, and the bits that hold such a number."""
+    letters = np.empty(len(characters), np.int64)
+    numbers = np.zeros(int(characters.max(initial=ord(PAD))) + 1, np.int64)
+    count = _letter_kernel(characters, np.uint32(ord(PAD)), numbers, letters)
+    return letters, count.bit_length()
+
+
 def _ngram_text(padded: str, place: int, comparison: NgramComparison) -> str:
     ngram = padded[place : place + comparison.n]
     return f"{place + 1} {ngram}" if comparison.positional else ngram
 
 
 @numba.njit(cache=True, nogil=True)
-def _ngram_kernel(characters, ends, starts, n, positional, token_ids, value_of_token, place_of_token, slots):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+def _letter_kernel(characters, pad, numbers, letters):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Number characters other than the pad in order of first occurrence, from 1; how many there are."""
+    count = 0
+    for i in range(len(characters)):
+        character = characters[i]
+        if numbers[character] == 0 and character != pad:
+            count += 1
+            numbers[character] = count
+        letters[i] = numbers[character]
+    return count
+
+
+@numba.njit(cache=True, nogil=True)
+def _direct_kernel(letters, letter_bits, ends, starts, n, positional, table, token_ids, value_of_token, place_of_token):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Number equal n-grams alike; each distinct one is kept as the value and place where it first occurred.
 
-    Open addressing; the table doubles at half load. An n-gram of up to two characters with its place, or of
-    three without, is packed into a code of its own (21 bits a character); longer ones are hashed, and
-    equality is decided on the characters.
+    The n-gram's letters, and its place where that counts, are the index of its slot in ``table``, which holds
+    its number and 1.
     """
-    packed = n <= 2 or (n == 3 and not positional)
+    last_letters = (1 << (letter_bits * n)) - 1
+    count, out = 0, 0
+    for v in range(len(starts) - 1):
+        first, length = ends[v], ends[v + 1] - ends[v]
+        ngram = 0
+        for g in range(starts[v + 1] - starts[v]):
+            letter = letters[first + g] if g < length else 0
+            ngram = ((ngram << letter_bits) | letter) & last_letters
+            slot = (g << (letter_bits * n)) | ngram if positional else ngram
+            if table[slot] == 0:
+                value_of_token[count], place_of_token[count] = v, g
+                count += 1
+                table[slot] = count
+            token_ids[out] = table[slot] - 1
+            out += 1
+    return count
+
+
+@numba.njit(cache=True, nogil=True)
+def _hashing_kernel(characters, ends, starts, n, positional, token_ids, value_of_token, place_of_token, slots):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """What :func:`_direct_kernel` finds, where its table would be too large.
+
+    Open addressing; the table doubles at half load. Equality is decided on the characters.
+    """
     table = np.full(slots, -1, np.int64)
     hashes = np.empty(len(token_ids), np.uint64)
     count = 0
@@ -121,11 +172,8 @@ def _ngram_kernel(characters, ends, starts, n, positional, token_ids, value_of_t
             code = np.uint64(g + 1) if positional else np.uint64(0)
             for at in range(first + g - n + 1, first + g + 1):
                 character = np.uint64(characters[at] if first <= at < stop else np.uint32(32))
-                if packed:
-                    code = (code << np.uint64(21)) | character
-                else:
-                    code = (code ^ character) * np.uint64(0x9E3779B97F4A7C15)
-                    code ^= code >> np.uint64(29)
+                code = (code ^ character) * np.uint64(0x9E3779B97F4A7C15)
+                code ^= code >> np.uint64(29)
             if 2 * count >= len(table):
                 table = np.full(2 * len(table), -1, np.int64)
                 for k in range(count):
@@ -134,11 +182,8 @@ def _ngram_kernel(characters, ends, starts, n, positional, token_ids, value_of_t
             slot = _home_slot(code, mask)
             while table[slot] >= 0:
                 k = table[slot]
-                if hashes[k] == code and (
-                    packed
-                    or _same_ngram(
-                        characters, ends, n, positional, v, g, value_of_token[k], place_of_token[k]
-                    )
+                if hashes[k] == code and _same_ngram(
+                    characters, ends, n, positional, v, g, value_of_token[k], place_of_token[k]
                 ):
                     break
                 slot = (slot + np.uint64(1)) & mask
