@@ -18,6 +18,9 @@ from linkage_core.protocol.linkage_schema import Hashing, LinkageSchema
 
 Filters = npt.NDArray[np.uint8]
 
+_MOST_MASK_WORDS = 1 << 17
+"""A megabyte, which a core's own cache holds."""
+
 
 def filter_words(bits: int) -> int:
     """64-bit words of a filter of ``bits`` bits."""
@@ -45,19 +48,34 @@ def value_filters(
     if len(tokens.tokens) == 0:
         return filters
     encoded = [encode_token(token, encoding) for token in tokens.tokens]
-    per_token, per_feature = hashing.bits_per_token or 0, hashing.bits_per_feature or 0
-    rows = filters.view(np.uint8)
-    if hashing.hash == "doubleHash":
-        first, step = double_hashes(keys, encoded, bits, prevent_singularity=hashing.prevent_singularity)
-        _double_kernel(rows, tokens.starts, tokens.token_ids, first, step, bits, per_token, per_feature)
-        return filters
+    shares = (hashing.bits_per_token or 0, hashing.bits_per_feature or 0)
     needed = np.zeros(len(encoded), np.int64)
-    _need_kernel(tokens.starts, tokens.token_ids, per_token, per_feature, needed)
-    digests = -(-needed // POSITIONS_A_DIGEST)
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(digests * POSITIONS_A_DIGEST)])
-    positions = blake_positions(keys[0], encoded, digests)
-    _blake_kernel(rows, tokens.starts, tokens.token_ids, offsets, positions, bits - 1, per_token, per_feature)
+    _need_kernel(tokens.starts, tokens.token_ids, *shares, needed)
+    offsets, positions = _token_positions(encoded, hashing, keys, bits, needed)
+    mask_words = (int(needed.sum()) + len(needed)) * filters.shape[1]
+    if mask_words > min(_MOST_MASK_WORDS, len(tokens.token_ids) * filters.shape[1]):
+        _set_kernel(filters.view(np.uint8), tokens.starts, tokens.token_ids, offsets, positions, *shares)
+        return filters
+    mask_of_token = np.concatenate([np.zeros(1, np.int64), np.cumsum(needed + 1)])
+    masks = np.zeros((int(mask_of_token[-1]), filters.shape[1]), np.uint64)
+    _mask_kernel(masks.view(np.uint8), mask_of_token, offsets, positions)
+    _join_kernel(filters, tokens.starts, tokens.token_ids, mask_of_token, masks, *shares)
     return filters
+
+
+def _token_positions(
+    tokens: list[bytes], hashing: Hashing, keys: tuple[bytes, bytes], bits: int, needed: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16] | npt.NDArray[np.uint32]]:
+    """Where each token's positions start, shape (tokens + 1,), and at least ``needed[t]`` positions of each."""
+    if hashing.hash == "blakeHash":
+        digests = -(-needed // POSITIONS_A_DIGEST)
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(digests * POSITIONS_A_DIGEST)])
+        return offsets, blake_positions(keys[0], tokens, digests) & np.uint16(min(bits, 1 << 16) - 1)
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(needed)])
+    positions = np.empty(int(offsets[-1]), np.uint32)
+    first, step = double_hashes(keys, tokens, bits, prevent_singularity=hashing.prevent_singularity)
+    _step_kernel(first, step, bits, offsets, positions)
+    return offsets, positions
 
 
 def merge_values(
@@ -124,7 +142,17 @@ def _need_kernel(starts, token_ids, per_token, per_feature, needed):  # type: ig
 
 
 @numba.njit(cache=True, nogil=True)
-def _blake_kernel(rows, starts, token_ids, offsets, positions, mask, per_token, per_feature):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+def _step_kernel(first, step, bits, offsets, positions):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    for t in range(len(first)):
+        position = first[t]
+        for i in range(offsets[t], offsets[t + 1]):
+            positions[i] = position
+            position = (position + step[t]) % bits
+
+
+@numba.njit(cache=True, nogil=True)
+def _set_kernel(rows, starts, token_ids, offsets, positions, per_token, per_feature):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Set each value's bits one by one."""
     for v in range(len(starts) - 1):
         first, stop = starts[v], starts[v + 1]
         share, odd = _shares(stop - first, per_token, per_feature)
@@ -132,23 +160,30 @@ def _blake_kernel(rows, starts, token_ids, offsets, positions, mask, per_token, 
         for j in range(first, stop):
             at = offsets[token_ids[j]]
             for i in range(at, at + share + (1 if j < first + odd else 0)):
-                position = np.intp(positions[i]) & mask
+                position = np.intp(positions[i])
                 row[position >> 3] |= np.uint8(0x80 >> (position & 7))
 
 
 @numba.njit(cache=True, nogil=True)
-def _double_kernel(rows, starts, token_ids, first_position, step, bits, per_token, per_feature):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+def _mask_kernel(rows, mask_of_token, offsets, positions):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Row ``mask_of_token[t] + k`` has the first k positions of token t."""
+    for t in range(len(mask_of_token) - 1):
+        for k in range(mask_of_token[t] + 1, mask_of_token[t + 1]):
+            rows[k] = rows[k - 1]
+            position = np.intp(positions[offsets[t] + k - mask_of_token[t] - 1])
+            rows[k, position >> 3] |= np.uint8(0x80 >> (position & 7))
+
+
+@numba.njit(cache=True, nogil=True)
+def _join_kernel(filters, starts, token_ids, mask_of_token, masks, per_token, per_feature):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Or the masks of each value's tokens together."""
     for v in range(len(starts) - 1):
         first, stop = starts[v], starts[v + 1]
         share, odd = _shares(stop - first, per_token, per_feature)
-        row = rows[v]
         for j in range(first, stop):
-            position, width = first_position[token_ids[j]], step[token_ids[j]]
-            for _ in range(share + (1 if j < first + odd else 0)):
-                row[position >> 3] |= np.uint8(0x80 >> (position & 7))
-                # Modulo without a branch, which would be mispredicted every other time.
-                wrapped = position + width - bits
-                position = wrapped + (bits & (wrapped >> 63))
+            mask = mask_of_token[token_ids[j]] + share + (1 if j < first + odd else 0)
+            for w in range(filters.shape[1]):
+                filters[v, w] |= masks[mask, w]
 
 
 @numba.njit(cache=True, nogil=True)

@@ -92,11 +92,9 @@ def _ngrams(texts: Sequence[str], comparison: NgramComparison) -> ValueTokens:
     slots = most_places << (letter_bits * n)
     if slots <= _MOST_DIRECT_SLOTS:
         table = np.zeros(slots, np.int32)
-        count = _direct_kernel(letters, letter_bits, ends, starts, n, comparison.positional, table, *found)
+        count = _direct_kernel(letters, letter_bits, ends, starts, n, comparison.positional, table, found)
     else:
-        count = _hashing_kernel(
-            characters, ends, starts, n, comparison.positional, *found, _FIRST_TABLE_SLOTS
-        )
+        count = _hashing_kernel(characters, ends, starts, n, comparison.positional, found, _FIRST_TABLE_SLOTS)
     token_ids, value_of_token, place_of_token = found
     pads = PAD * (n - 1)
     tokens = [
@@ -133,12 +131,13 @@ def _letter_kernel(characters, pad, numbers, letters):  # type: ignore[no-untype
 
 
 @numba.njit(cache=True, nogil=True)
-def _direct_kernel(letters, letter_bits, ends, starts, n, positional, table, token_ids, value_of_token, place_of_token):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+def _direct_kernel(letters, letter_bits, ends, starts, n, positional, table, found):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Number equal n-grams alike; each distinct one is kept as the value and place where it first occurred.
 
     The n-gram's letters, and its place where that counts, are the index of its slot in ``table``, which holds
     its number and 1.
     """
+    token_ids, value_of_token, place_of_token = found
     last_letters = (1 << (letter_bits * n)) - 1
     count, out = 0, 0
     for v in range(len(starts) - 1):
@@ -158,11 +157,12 @@ def _direct_kernel(letters, letter_bits, ends, starts, n, positional, table, tok
 
 
 @numba.njit(cache=True, nogil=True)
-def _hashing_kernel(characters, ends, starts, n, positional, token_ids, value_of_token, place_of_token, slots):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+def _hashing_kernel(characters, ends, starts, n, positional, found, slots):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """What :func:`_direct_kernel` finds, where its table would be too large.
 
     Open addressing; the table doubles at half load. Equality is decided on the characters.
     """
+    token_ids, value_of_token, place_of_token = found
     table = np.full(slots, -1, np.int64)
     hashes = np.empty(len(token_ids), np.uint64)
     count = 0
