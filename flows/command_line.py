@@ -23,6 +23,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "encode a file of people, or deliver a night; make and compare keys",
     ),
     "protocol": ("flows.protocol.commands", "make, check and compare the document that all parties agree on"),
+    "prefect": (
+        "flows.coordinator.prefect_commands",
+        "what a Prefect server has to know: work pools, automations, retention",
+    ),
     "linkage-unit": (
         "flows.linkage_unit.commands",
         "link a night's deliveries and load the links; make keys",

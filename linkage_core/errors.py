@@ -60,6 +60,7 @@ ERROR_CODES: dict[str, str] = {
     "E-INTERCHANGE": "a file of CLKs, candidate pairs or links from other software is wrong",
     "E-INPUT": "an argument or input file is wrong",
     "E-OUTPUT": "an output file cannot be written",
+    "E-PREFECT": "the Prefect server cannot be reached or is not set up as the nights need",
     "E-SERVER": "a server that the demo starts did not come up",
     "E-TIMEOUT": "a stage or a party did not finish within its deadline",
     "E-PARTY-FAILED": "a party's process ended in failure",

@@ -102,7 +102,7 @@ def play_night(
         _say(f"Prefect UI: {server.ui_url}")
     with _timed("pools, deployments, workers", seconds):
         prefect_night.use_server(server, home)
-        prefect_night.create_pools(world.party_names)
+        prefect_night.bootstrap(server, home, world.party_names)
         prefect_night.deploy_flows(server, home)
         for name in world.party_names:
             prefect_night.start_worker(processes, server, world.parties[name], world.party_settings(name))

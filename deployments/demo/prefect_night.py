@@ -9,10 +9,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from deployments.demo.parties import CHECKOUT, Party
 from deployments.demo.processes import DemoProcesses
@@ -30,6 +31,12 @@ QUIET = {
     "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
     "PREFECT_CLI_PROMPT": "false",
     "PREFECT_LOGGING_LEVEL": "INFO",
+}
+# The server forgets by itself: ended flow runs, with their logs and artifacts, and events.
+RETENTION = {
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(90 * 86_400),
+    "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P30D",  # this one is no number of seconds
 }
 SERVER_START_S = 120
 Announce = Callable[[str], None]
@@ -52,12 +59,21 @@ class PrefectServer:
 
 
 def start_server(
-    processes: DemoProcesses, party: Party, database_url: str, python: str = sys.executable
+    processes: DemoProcesses,
+    party: Party,
+    database_url: str,
+    python: str = sys.executable,
+    port: int | None = None,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> PrefectServer:
-    """Start the server and wait until it answers; E-SERVER with the log's path when it does not."""
-    server = PrefectServer(pick_free_port(), party.home)
+    """Start the server and wait until it answers; E-SERVER with the log's path when it does not.
+
+    ``port``: a free one by default; ``more``: settings of Prefect's beside the demo's own.
+    """
+    server = PrefectServer(port or pick_free_port(), party.home)
     environment = {
         **QUIET,
+        **RETENTION,
         "HOME": str(party.home),
         "PREFECT_HOME": str(party.home / "prefect"),
         "PREFECT_UI_STATIC_DIRECTORY": str(party.home / "ui"),
@@ -68,6 +84,7 @@ def start_server(
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",
+        **more,
     }
     command = [python, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(server.port)]
     process = processes.start("prefect-server", command, environment, cwd=party.home, user=party.user)
@@ -115,6 +132,7 @@ def start_worker(
         **client_environment(server, party.home),
         **party_environment(settings),
         "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "60",
     }
     command = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process"]
     command += ["--pool", party.name, "--name", f"{party.name}-worker"]
@@ -158,14 +176,21 @@ def use_server(server: PrefectServer, home: Path) -> None:
     )
 
 
-def create_pools(names: Iterable[str]) -> None:
-    """One process work pool for each party."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.actions import WorkPoolCreate
-
-    with get_client(sync_client=True) as client:
-        for name in names:
-            client.create_work_pool(WorkPoolCreate(name=name, type="process"))
+def bootstrap(server: PrefectServer, home: Path, pools: Iterable[str]) -> None:
+    """`nightlink prefect bootstrap`, as an administrator would; E-SERVER when it fails."""
+    named = [word for name in pools for word in ("--pool", name)]
+    command = [sys.executable, "-m", "flows.command_line", "prefect", "bootstrap", *named]
+    environment = {**client_environment(server, home), "PYTHONPATH": str(CHECKOUT)}
+    outcome = subprocess.run(
+        command, cwd=home, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    if outcome.returncode != 0:
+        raise NightlinkError(
+            "E-SERVER",
+            found=f"nightlink prefect bootstrap ended with exit code {outcome.returncode}: {outcome.stderr[-800:]}",
+            expected="work pools and automations",
+            remedy="Look the code up in deployments/README.md.",
+        )
 
 
 def run_night(as_of: str, processes: DemoProcesses, deadline_s: float, announce: Announce) -> StageTimes:

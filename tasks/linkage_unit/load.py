@@ -36,6 +36,7 @@ from tasks.linkage_unit.settings import LinkageUnit
 from tasks.linkage_unit.work_folder import remove_work
 from tasks.protocol.code_version import code_version
 from tasks.protocol.stages import announce, stage
+from tasks.protocol.watched import tell_published
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ def load_links(
     )
     changes = publication.links
     announce(f"links opened: {changes.opened}, closed: {changes.closed}, kept: {changes.kept}")
+    tell_published(run.ledger.project, run.ledger.run_id)
 
 
 def _link_rows(linked: Sequence[LinkedCustodians]) -> Iterable[LinkRow]:

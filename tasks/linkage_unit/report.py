@@ -11,7 +11,8 @@ from tasks.linkage_unit.load import NightRun
 from tasks.linkage_unit.report_artifact import render_report_artifact
 from tasks.linkage_unit.report_page import render_report_page
 from tasks.linkage_unit.settings import LinkageUnit
-from tasks.protocol.stages import announce, inside_flow_run, stage
+from tasks.protocol.stages import announce, stage
+from tasks.protocol.watched import watched
 
 ARTIFACT_KEY = "linkage-report"
 
@@ -22,15 +23,18 @@ def publish_linkage_report(run: NightRun, unit: LinkageUnit) -> None:
     summary = read_summary(run)
     page = unit.settings.reports_folder / f"{run.ledger.run_id}.html"
     _write_whole(page, render_report_page(summary))
-    if inside_flow_run():
-        from prefect.artifacts import create_markdown_artifact
-
-        create_markdown_artifact(
-            key=ARTIFACT_KEY,
-            markdown=render_report_artifact(summary),
-            description=f"Night {run.ledger.run_id}: counts only, those under 10 suppressed",
-        )
+    watched("the report", lambda: _put_artifact(summary, run.ledger.run_id))
     announce(f"report: {page}")
+
+
+def _put_artifact(summary: dict[str, Any], night: str) -> None:
+    from prefect.artifacts import create_markdown_artifact
+
+    create_markdown_artifact(
+        key=ARTIFACT_KEY,
+        markdown=render_report_artifact(summary),
+        description=f"Night {night}: counts only, those under 10 suppressed",
+    )
 
 
 def write_held_report(summary: dict[str, Any], unit: LinkageUnit) -> None:

@@ -22,8 +22,10 @@ from linkage_core.errors import NightlinkError
 from tasks.linkage_unit.chunk_process import OUT_OF_MEMORY, attempt
 from tasks.linkage_unit.work_folder import Job, begin_job
 from tasks.protocol.stages import announce
+from tasks.protocol.watched import StageProgress
 
 SMALLER_PIECES = 8
+PROGRESS_KEY = "linkage-progress"
 _PASSED_ON = (
     "HOME", "LANG", "LD_LIBRARY_PATH", "NUMBA_CACHE_DIR", "NUMBA_CPU_NAME", "NUMBA_NUM_THREADS", "PATH",
     "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "TMPDIR",
@@ -102,7 +104,7 @@ def _run_child(
         stderr=subprocess.DEVNULL,
         umask=0o077,
     )
-    done, peak = 0, 0
+    done, peak, progress = 0, 0, StageProgress(PROGRESS_KEY, len(chunks))
     try:
         process.stdin.write(json.dumps(order).encode() + b"\n")
         process.stdin.flush()
@@ -110,6 +112,7 @@ def _run_child(
             if "done" not in answer:
                 return done, _failure(answer, chunks[done], limits)
             done, peak = done + 1, answer["peak_mib"]
+            progress.done(done)
     except BrokenPipeError:
         pass
     finally:

@@ -146,7 +146,7 @@ def test_help_and_wrong_usage_import_nothing_heavy() -> None:
     assert outcome.stderr.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("name", ["run", "custodian", "linkage-unit"])
+@pytest.mark.parametrize("name", ["run", "custodian", "linkage-unit", "prefect"])
 def test_a_commands_help_imports_neither_prefect_nor_great_expectations(name: str) -> None:
     code = (
         f"import sys\nfrom flows.command_line import main\ntry: main([{name!r}, '--help'])\n"
