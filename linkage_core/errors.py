@@ -33,6 +33,9 @@ ERROR_CODES: dict[str, str] = {
     "E-DLV-KEYS": "a delivery is sealed with keys that are not registered here",
     "E-DLV-SEAL": "a delivery's part does not open under the keys that its manifest names",
     "E-DLV-FOREIGN": "a delivery belongs to another project, custodian or run",
+    "E-DLV-GAP": "changes build on a delivery that is not here",
+    "E-DLV-STALE": "a delivery is older than what was applied already",
+    "E-DLV-STATE": "changes do not lead to the state that their manifest names",
     "E-DLV-EQUIVOCATION": "two different deliveries of a custodian carry one sequence number",
     # files of tokens
     "E-TOKEN-SEAL": "tokens of a file do not open under the keys that were given",

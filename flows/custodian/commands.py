@@ -398,7 +398,7 @@ def retire_deliveries(
     if dry_run:
         for delivery in retired_deliveries(site):
             manifest = delivery.manifest
-            state = "deleted already" if delivery.deleted else f"would delete {len(manifest.parts)} parts"
+            state = "deleted already" if delivery.deleted else f"would delete {len(manifest.files)} parts"
             typer.echo(f"{manifest.run_id} {manifest.sequence} epoch {manifest.key_epoch}: {state}")
         return
     records = delete_retired(site, datetime.now(UTC))

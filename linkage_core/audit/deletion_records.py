@@ -90,7 +90,7 @@ def record_deletion(
         key_epoch=manifest.key_epoch,
         epoch_in_use=epoch_in_use,
         manifest_sha256=manifest_sha256,
-        parts=manifest.parts,
+        parts=manifest.files,
         deleted_by=deleted_by,
         deleted_at=deleted_at,
         code_version=code_version,

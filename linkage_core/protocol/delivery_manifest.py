@@ -105,13 +105,27 @@ class WitnessedLog(_Frozen):
     root: Sha256Hex
 
 
+class Changes(_Frozen):
+    """What a delivery of changes builds on, and what goes; its parts hold the records that are new or changed.
+
+    ``gone`` describes a sealed file of the pseudonyms of the records that go: 16 bytes each, in ascending order.
+    """
+
+    base_sequence: PositiveCount
+    base_manifest_sha256: Sha256Hex
+    gone: PartEntry | None
+
+
 class DeliveryManifest(_Frozen):
     """A delivery's signed description.
 
-    ``row_count`` is the sum of the parts' rows, and ``extracted`` is ``rejected + row_count``: every row that
-    was read is either delivered or counted as rejected. A rejected row counts under each rule that it breaks.
-    ``aggregates`` are rates over all the delivered records, for the linkage unit's model.
-    ``sequence`` grows by one with each delivery of a custodian; ``as_of`` is the schedule's date, no clock's.
+    ``row_count`` are the custodian's records as they stand after this delivery, and ``state_digest`` tells that
+    state from any other (:func:`~linkage_core.protocol.record_state.state_digest`). Without ``changes`` the parts
+    hold all of them; with ``changes``, those that are new or changed since the delivery that it names.
+    ``extracted`` is ``rejected + row_count``: every row that
+    was read is either in the state or counted as rejected. A rejected row counts under each rule that it breaks.
+    ``aggregates`` are rates over all records of the state, for the linkage unit's model.
+    ``sequence`` grows with each delivery of a custodian; ``as_of`` is the schedule's date, no clock's.
     ``witnessed`` is what the custodian saw of the audit log before: the linkage unit refuses to go on with another one.
 
     Building one whose totals do not add up raises pydantic's ValidationError, its input hidden.
@@ -130,6 +144,8 @@ class DeliveryManifest(_Frozen):
     code_version: CodeVersion
     sealing: Sealing
     row_count: Count
+    state_digest: Sha256Hex
+    changes: Changes | None
     parts: tuple[PartEntry, ...] = Field(max_length=10_000)
     extracted: Count
     rejected: Count
@@ -140,15 +156,30 @@ class DeliveryManifest(_Frozen):
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
-        if sum(part.rows for part in self.parts) != self.row_count:
+        if self.changes is None and self.rows_in_parts != self.row_count:
             raise ValueError("row_count is not the sum of the parts' rows")
+        if self.changes is not None and self.changes.base_sequence >= self.sequence:
+            raise ValueError("changes since a later delivery")
+        if self.rows_in_parts > self.row_count:
+            raise ValueError("more rows in parts than records")
         if self.extracted != self.rejected + self.row_count:
             raise ValueError("extracted is not rejected + row_count")
-        if len({part.name for part in self.parts}) != len(self.parts):
+        if len({file.name for file in self.files}) != len(self.files):
             raise ValueError("two parts have the same name")
         if self.aggregates.records != self.row_count:
             raise ValueError("aggregates over another number of records than row_count")
         return self
+
+    @property
+    def rows_in_parts(self) -> int:
+        """Records that this delivery brings."""
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def files(self) -> tuple[PartEntry, ...]:
+        """Every sealed file of the delivery."""
+        gone = None if self.changes is None else self.changes.gone
+        return self.parts if gone is None else (*self.parts, gone)
 
 
 def seal_manifest(manifest: DeliveryManifest, signing_key: Ed25519PrivateKey) -> bytes:

@@ -69,8 +69,8 @@ def concat_records(parts: Sequence[EncodedRecords]) -> EncodedRecords:
     return EncodedRecords(np.concatenate([part.record_pseudonyms for part in parts]), evidence)
 
 
-def take_records(records: EncodedRecords, rows: slice) -> EncodedRecords:
-    """Some consecutive records, without a copy."""
+def take_records(records: EncodedRecords, rows: npt.NDArray[np.intp] | slice) -> EncodedRecords:
+    """Some records, in their order; consecutive ones, given as a slice, without a copy."""
     return EncodedRecords(records.record_pseudonyms[rows], take_evidence(records.evidence, rows))
 
 

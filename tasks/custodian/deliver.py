@@ -1,32 +1,47 @@
-"""Deliver: encodings to the exchange, content to the warehouse; the two never meet. Zone: custodian."""
+"""Deliver: encodings to the exchange, all of them or what changed since the last delivery. Zone: custodian."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
 from linkage_core.audit.signatures import public_key_hex
+from linkage_core.custodian.encode_records import EncodedPart
 from linkage_core.custodian.field_group_filters import FilterFill
 from linkage_core.custodian.key_derivation import derive_custodian_keys
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.delivery_manifest import (
+    Changes,
     DeliveryManifest,
     PartEntry,
     Sealing,
     check_part,
     describe_part,
+    manifest_digest,
     open_manifest,
     seal_manifest,
 )
+from linkage_core.protocol.encoded_records import EncodedRecords, concat_records, take_records
 from linkage_core.protocol.linkage_protocol import protocol_fingerprint
+from linkage_core.protocol.record_state import (
+    StateRows,
+    changed_rows,
+    concat_state_rows,
+    gone_pseudonyms,
+    state_digest,
+    state_rows,
+)
 from linkage_core.protocol.sealed_parts import SealHeader, seal_part
 from linkage_core.protocol.wire_format import write_part
-from tasks.custodian.encode import EncodedDelivery, aggregates_of
+from tasks.custodian.delivered_state import DeliveredState, remember_state, remembered_state
+from tasks.custodian.encode import PART_ROWS, EncodedDelivery, aggregates_of
 from tasks.custodian.part_threads import in_order, usable_threads
 from tasks.custodian.settings import CustodianSite
-from tasks.custodian.witness import witnessed_log
+from tasks.custodian.witness import has_receipt, witnessed_log
 from tasks.protocol.code_version import code_version
 from tasks.protocol.exchange import (
+    DELETION_NAME,
     MANIFEST_MAX_BYTES,
     MANIFEST_NAME,
     DeliveryFolder,
@@ -39,28 +54,45 @@ from tasks.protocol.exchange import (
 )
 from tasks.protocol.stages import announce, stage
 
+GONE_NAME = "gone.sealed"
+
 
 @stage("look for an earlier delivery")
 def already_delivered(night: date, site: CustodianSite) -> bool:
     """Whether the night's newest delivery is complete and was made under today's protocol and keys.
 
     A delivery is what the night saw; it is never replaced while it is usable. One made under another protocol or
-    key, or sealed with another, is useless to the linkage unit, and a new one gets the next sequence number.
+    key, or sealed with another, is useless to the linkage unit, and a new one gets the next sequence number. So
+    does one of changes whose state is no longer remembered: who removed that asks for all records.
     """
     deliveries = complete_deliveries(site.settings.exchange, site.name, night.isoformat())
     if not deliveries:
         return False
     try:
-        manifest = open_manifest(
-            read_file(deliveries[-1], MANIFEST_NAME, MANIFEST_MAX_BYTES), site.signing_key.public_key()
-        )
-        _check_parts(deliveries[-1], manifest)
-        usable = _made_under_todays_rules(manifest, site)
+        manifest = _usable_manifest(deliveries[-1], site)
     except NightlinkError:
-        usable = False
-    if usable:
+        return False
+    known = manifest.changes is None or remembered_state(site) is not None
+    if known:
         announce(f"already delivered as sequence {deliveries[-1].sequence}: nothing to do")
-    return usable
+    return known
+
+
+def _usable_manifest(folder: DeliveryFolder, site: CustodianSite) -> DeliveryManifest:
+    """The manifest of a delivery of one's own that is whole and of today's protocol and keys; else E-DLV-..."""
+    manifest = open_manifest(
+        read_file(folder, MANIFEST_NAME, MANIFEST_MAX_BYTES), site.signing_key.public_key()
+    )
+    for file in manifest.files:
+        check_part(file, read_file(folder, file.name, file.bytes))
+    if not _made_under_todays_rules(manifest, site):
+        raise NightlinkError(
+            "E-DLV-FOREIGN",
+            found=f"delivery {folder.sequence} of another protocol or key",
+            expected="today's",
+            remedy="Deliver again.",
+        )
+    return manifest
 
 
 def _made_under_todays_rules(manifest: DeliveryManifest, site: CustodianSite) -> bool:
@@ -72,24 +104,62 @@ def _made_under_todays_rules(manifest: DeliveryManifest, site: CustodianSite) ->
     )
 
 
-def _check_parts(folder: DeliveryFolder, manifest: DeliveryManifest) -> None:
-    for part in manifest.parts:
-        check_part(part, read_file(folder, part.name, part.bytes))
-
-
 @stage("deliver encodings")
 def deliver_encodings(encoded: EncodedDelivery, night: date, site: CustodianSite) -> None:
-    """Sealed parts first, the signed manifest last: until then the delivery does not exist."""
+    """Sealed parts first, the signed manifest last: until then the delivery does not exist.
+
+    What was delivered last is remembered row by row, so that a later night delivers only what changed. Where it cannot
+    be known that the linkage unit can build on it, all records go, and the reason is said.
+    """
     remove_unfinished(site.settings.exchange, site.name, night.isoformat())
+    base, why_all = _base_of_changes(night, site)
     sequence = _take_sequence(site)
     folder = open_delivery(site.settings.exchange, site.name, night.isoformat(), sequence)
-    written = list(
-        in_order(lambda n: _write_part(n, encoded, folder, site), range(len(encoded.parts)), usable_threads())
+    written = (
+        _write_all(encoded, folder, site) if base is None else _write_changes(encoded, base, folder, site)
     )
-    manifest = _describe(encoded, written, night, sequence, site)
-    write_file(folder, MANIFEST_NAME, seal_manifest(manifest, site.signing_key))
-    signer = public_key_hex(site.signing_key)[:16]
-    announce(f"records delivered: {encoded.rows}, sequence {sequence}, signer {signer}")
+    sealed = seal_manifest(_describe(encoded, written, night, sequence, site), site.signing_key)
+    write_file(folder, MANIFEST_NAME, sealed)
+    # Killed before this, the next delivery builds on the one before: that is in the exchange as well.
+    remember_state(DeliveredState(folder.run_id, sequence, manifest_digest(sealed), written.rows), site)
+    _announce(written, sequence, why_all, site)
+
+
+def _announce(written: _Written, sequence: int, why_all: str, site: CustodianSite) -> None:
+    if written.changes is None:
+        what = f"records delivered: {len(written.rows)} ({why_all})"
+    else:
+        gone = 0 if written.changes.gone is None else written.changes.gone.rows
+        brought = sum(part.rows for part in written.parts)
+        what = (
+            f"records delivered: {brought} new or changed, {gone} gone, of {len(written.rows)}, "
+            f"since sequence {written.changes.base_sequence}"
+        )
+    announce(f"{what}, sequence {sequence}, signer {public_key_hex(site.signing_key)[:16]}")
+
+
+def _base_of_changes(night: date, site: CustodianSite) -> tuple[DeliveredState | None, str]:
+    """The delivery that changes may build on; or None, and why all records go."""
+    base = remembered_state(site)
+    if base is None:
+        return None, "no earlier delivery is remembered"
+    if complete_deliveries(site.settings.exchange, site.name, night.isoformat()):
+        return None, "this night's earlier delivery is not usable"
+    # Refused or never read, the linkage unit may be unable to build on it; nobody tells a custodian which.
+    if not has_receipt(base.run_id, base.manifest_sha256, site):
+        return None, "of the last delivery no receipt has come"
+    earlier = complete_deliveries(site.settings.exchange, site.name, base.run_id)
+    folders = [folder for folder in earlier if folder.sequence == base.sequence]
+    if not folders or (folders[0].path / DELETION_NAME).exists():
+        return None, "the last delivery is no longer in the exchange"
+    try:
+        _usable_manifest(folders[0], site)
+        data = read_file(folders[0], MANIFEST_NAME, MANIFEST_MAX_BYTES)
+    except NightlinkError as error:
+        return None, f"the last delivery cannot be built on: {error.code}"
+    if manifest_digest(data) != base.manifest_sha256:
+        return None, "the last delivery is not the one that is remembered"
+    return base, ""
 
 
 def _take_sequence(site: CustodianSite) -> int:
@@ -104,25 +174,81 @@ def _take_sequence(site: CustodianSite) -> int:
 
 
 @dataclass(frozen=True)
-class _WrittenPart:
-    entry: PartEntry
-    fills: tuple[FilterFill, ...]
+class _Written:
+    """What lies in the exchange by now, what the manifest says of all records, and their state."""
+
+    parts: tuple[PartEntry, ...]
+    changes: Changes | None
+    rows: StateRows
+    fills: tuple[tuple[FilterFill, ...], ...]
+
+
+def _write_all(encoded: EncodedDelivery, folder: DeliveryFolder, site: CustodianSite) -> _Written:
+    """Every part as it is encoded, several at the same time."""
+
+    def write(number: int) -> tuple[PartEntry, StateRows, tuple[FilterFill, ...]]:
+        part = encoded.parts[number]()
+        return _write_part(number, part.records, folder, site), state_rows(part.records), part.fills
+
+    written = list(in_order(write, range(len(encoded.parts)), usable_threads()))
+    rows = concat_state_rows([rows for _, rows, _ in written])
+    return _Written(
+        tuple(entry for entry, _, _ in written), None, rows, tuple(fills for _, _, fills in written)
+    )
+
+
+def _write_changes(
+    encoded: EncodedDelivery, base: DeliveredState, folder: DeliveryFolder, site: CustodianSite
+) -> _Written:
+    """Parts of the records that are new or changed, and the pseudonyms of those that go."""
+    rows, fills, entries, waiting = [], [], [], _Waiting()
+
+    def encode(number: int) -> tuple[EncodedPart, StateRows, EncodedRecords]:
+        part = encoded.parts[number]()
+        now = state_rows(part.records)
+        return part, now, take_records(part.records, changed_rows(now, base.rows).nonzero()[0])
+
+    for part, now, changed in in_order(encode, range(len(encoded.parts)), usable_threads()):
+        rows.append(now)
+        fills.append(part.fills)
+        entries += [_write_part(len(entries), r, folder, site) for r in waiting.add(changed)]
+    entries += [_write_part(len(entries), r, folder, site) for r in waiting.rest()]
+    state = concat_state_rows(rows)
+    gone = gone_pseudonyms(state, base.rows)
+    described = write_sealed_file(GONE_NAME, len(gone), gone.tobytes(), folder, site) if len(gone) else None
+    changes = Changes(base_sequence=base.sequence, base_manifest_sha256=base.manifest_sha256, gone=described)
+    return _Written(tuple(entries), changes, state, tuple(fills))
+
+
+class _Waiting:
+    """Records that wait until they are enough for a part."""
+
+    def __init__(self) -> None:
+        self._records: list[EncodedRecords] = []
+
+    def add(self, records: EncodedRecords) -> Iterable[EncodedRecords]:
+        """The next records; gives what is a part by now."""
+        if len(records):
+            self._records.append(records)
+        return self.rest() if sum(map(len, self._records)) >= PART_ROWS else ()
+
+    def rest(self) -> Iterable[EncodedRecords]:
+        """What waits, as a part, if anything does."""
+        waiting, self._records = self._records, []
+        return (concat_records(waiting),) if waiting else ()
 
 
 def _write_part(
-    number: int, encoded: EncodedDelivery, folder: DeliveryFolder, site: CustodianSite
-) -> _WrittenPart:
-    """Encode one part, seal it and write it; several of them go on at the same time."""
-    part = encoded.parts[number]()
-    data = write_part(part.records, site.protocol)
-    return _WrittenPart(write_sealed_part(number, len(part.records), data, folder, site), part.fills)
-
-
-def write_sealed_part(
-    number: int, rows: int, data: bytes, folder: DeliveryFolder, site: CustodianSite
+    number: int, records: EncodedRecords, folder: DeliveryFolder, site: CustodianSite
 ) -> PartEntry:
-    """Seal one part's bytes to the linkage unit and write them; what the manifest is to say of the file."""
-    name = f"part-{number:04d}.sealed"
+    data = write_part(records, site.protocol)
+    return write_sealed_file(f"part-{number:04d}.sealed", len(records), data, folder, site)
+
+
+def write_sealed_file(
+    name: str, rows: int, data: bytes, folder: DeliveryFolder, site: CustodianSite
+) -> PartEntry:
+    """Seal some bytes to the linkage unit and write them; what the manifest is to say of the file."""
     protocol = site.protocol
     header = SealHeader(protocol.project, protocol.key_epoch, site.name, folder.run_id, folder.sequence)
     sealed = seal_part(data, name, header, site.transfer_secret)
@@ -136,7 +262,7 @@ def _sealing(site: CustodianSite) -> Sealing:
 
 
 def _describe(
-    encoded: EncodedDelivery, written: list[_WrittenPart], night: date, sequence: int, site: CustodianSite
+    encoded: EncodedDelivery, written: _Written, night: date, sequence: int, site: CustodianSite
 ) -> DeliveryManifest:
     validated = encoded.normalised.validated
     return DeliveryManifest(
@@ -152,11 +278,13 @@ def _describe(
         code_version=code_version(),
         sealing=_sealing(site),
         row_count=encoded.rows,
-        parts=tuple(part.entry for part in written),
+        state_digest=state_digest(written.rows),
+        changes=written.changes,
+        parts=written.parts,
         extracted=validated.extracted,
         rejected=validated.rejected,
         rejected_by_rule=validated.rejected_by_rule,
         expectations=tuple(encoded.normalised.expectations),
         witnessed=witnessed_log(site),
-        aggregates=aggregates_of(encoded, [part.fills for part in written], site),
+        aggregates=aggregates_of(encoded, written.fills, site),
     )

@@ -55,7 +55,11 @@ def report_delivery(night: date, site: CustodianSite) -> None:
     path = home / f"{night.isoformat()}.txt"
     write_whole(path, report_text(report))
     write_whole(path.with_suffix(".json"), report_json(report))
-    verdict = f"{manifest.row_count} of {manifest.extracted} rows delivered, {manifest.rejected} rejected"
+    since = manifest.changes
+    brought = "" if since is None else f", {manifest.rows_in_parts} of them new since {since.base_sequence}"
+    verdict = (
+        f"{manifest.row_count} of {manifest.extracted} rows delivered{brought}, {manifest.rejected} rejected"
+    )
     announce(
         f"verdict: {verdict}; delivered to {folder.path}; report in {path}{_reasons(manifest.rejected, night, site)}"
     )
@@ -81,6 +85,10 @@ def _reasons(rejected: int, night: date, site: CustodianSite) -> str:
 def _report(manifest: DeliveryManifest, data: bytes, site: CustodianSite) -> EdgeReport:
     columns = leaving_columns(site.protocol)
     parts = [LeavingFile(part.name, part.rows, part.bytes, part.sha256, columns) for part in manifest.parts]
+    gone = None if manifest.changes is None else manifest.changes.gone
+    if gone is not None:
+        pseudonyms = tuple(column for column in columns if column.name == "record_pseudonym")
+        parts.append(LeavingFile(gone.name, gone.rows, gone.bytes, gone.sha256, pseudonyms))
     described = LeavingFile(
         MANIFEST_NAME, manifest.row_count, len(data), hashlib.sha256(data).hexdigest(), _MANIFEST_COLUMNS
     )
@@ -108,6 +116,7 @@ def _report(manifest: DeliveryManifest, data: bytes, site: CustodianSite) -> Edg
         stays=(
             "the keys, and every key derived from them (the parts are sealed: only the linkage unit can open them)",
             "this report, and the list of rejected rows (row numbers, fields and reason codes)",
+            "digests of the delivered rows, by which the next delivery tells what changed (delivered.state, sealed)",
             *_content_line(site),
         ),
         order="that of the record pseudonyms, which has nothing to do with the input's",

@@ -95,7 +95,7 @@ def delete_parts(
     delivery: OwnDelivery, site: CustodianSite, now: datetime, reason: DeletionReason | None = None
 ) -> DeletionRecord:
     """Delete a delivery's parts, then write the signed record of it."""
-    for part in delivery.manifest.parts:
+    for part in delivery.manifest.files:
         remove_file(delivery.folder, part.name)
     record = record_deletion(
         delivery.manifest,

@@ -57,6 +57,13 @@ def witnessed_log(site: CustodianSite) -> WitnessedLog | None:
     return None if seen is None else WitnessedLog(size=seen.size, root=seen.root.hex())
 
 
+def has_receipt(run_id: str, manifest_sha256: str, site: CustodianSite) -> bool:
+    """Whether a receipt was taken that says this very delivery is in a published night."""
+    kept = [path for path in _home(site).glob(f"*-{run_id}.json") if path.name[0].isdigit()]
+    receipts = (_open(path.read_bytes(), path.name, site).receipt for path in kept)
+    return any(r.run_id == run_id and r.manifest_sha256 == manifest_sha256 for r in receipts)
+
+
 def _take(name: str, site: CustodianSite, seen: Checkpoint | None) -> Checkpoint:
     data = read_receipt(site.settings.exchange, site.name, name, MAX_RECEIPT_BYTES)
     try:

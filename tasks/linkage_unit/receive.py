@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from itertools import combinations
 
 import pandas as pd
 
 from linkage_core.audit.signatures import public_key_from_hex
 from linkage_core.errors import NightlinkError
-from linkage_core.linkage_unit.forgotten_records import blank_records, pseudonym_texts
 from linkage_core.protocol.delivery_manifest import (
     DeliveryManifest,
     check_manifest,
-    check_part,
     check_same_key,
     check_sealing,
     manifest_digest,
     open_manifest,
-    seal_header,
 )
 from linkage_core.protocol.encoded_evidence import check_aggregates
-from linkage_core.protocol.encoded_records import EncodedRecords, empty_records
+from linkage_core.protocol.encoded_records import EncodedRecords
 from linkage_core.protocol.evidence_spec import evidence_of
-from linkage_core.protocol.sealed_parts import open_part
 from linkage_core.protocol.transfer_keys import TransferSecret
-from linkage_core.protocol.wire_format import read_part
+from tasks.linkage_unit.current_records import (
+    ErasedOf,
+    OpenedDelivery,
+    current_records,
+    records_that_count,
+)
 from tasks.linkage_unit.expectations.received_delivery import describe_records, judge_delivery
+from tasks.linkage_unit.record_store import KeptRecords, keep_records, kept_records
 from tasks.linkage_unit.settings import LinkageUnit
-from tasks.linkage_unit.work_folder import ColumnWriter, columns_folder, job_of, remove_work
+from tasks.linkage_unit.work_folder import columns_folder, job_of, remove_work
 from tasks.protocol.exchange import (
     MANIFEST_MAX_BYTES,
     MANIFEST_NAME,
@@ -44,10 +46,6 @@ from tasks.protocol.expectations.run_expectations import ExpectationCount, refus
 from tasks.protocol.stages import announce, stage
 
 _POLL_S = 2.0
-
-
-ErasedOf = Callable[[str, Sequence[str]], set[str]]
-"""From a custodian and record pseudonyms (UUID text) to those that were erased."""
 
 
 @dataclass(frozen=True)
@@ -64,30 +62,30 @@ class ReceivedDelivery:
 def receive_deliveries(
     night: date, unit: LinkageUnit, erased_of: ErasedOf | None = None
 ) -> tuple[ReceivedDelivery, ...]:
-    """The newest delivery of each custodian, in the protocol's order; nothing of records that ``erased_of`` names.
+    """All records as the night's newest deliveries leave them, in the protocol's order of custodians.
+
+    Of records that ``erased_of`` names nothing is there but the place.
 
     Raises
     ------
     NightlinkError
         E-DLV-MISSING, E-DLV-MANIFEST, E-DLV-SIGNATURE, E-DLV-FOREIGN, E-DLV-KEYS, E-DLV-DIGEST, E-DLV-SEAL,
-        E-DLV-FORMAT, E-PROTOCOL-MISMATCH, E-KEY-MISMATCH, E-DQ-EXPECTATION.
+        E-DLV-FORMAT, E-DLV-GAP, E-DLV-STALE, E-DLV-STATE, E-DLV-EQUIVOCATION, E-PROTOCOL-MISMATCH, E-KEY-MISMATCH,
+        E-DQ-EXPECTATION.
     """
-    folders = _wait_for_deliveries(night, unit)
-    manifests = [_open(folder, night, unit) for folder in folders]
+    newest = [_open(folder, unit) for folder in _wait_for_deliveries(night, unit)]
     # Keys are compared before any encoding is read: unlike keys would give silent non-matches.
-    for manifest, _ in manifests[1:]:
-        check_same_key(manifests[0][0], manifest)
-    remove_work(unit.settings.state_folder, keep=_names_of_this_night(manifests, unit))
-    return tuple(
-        _receive(folder, *manifest, unit, erased_of)
-        for folder, manifest in zip(folders, manifests, strict=True)
-    )
+    for delivery in newest[1:]:
+        check_same_key(newest[0].manifest, delivery.manifest)
+    remove_work(unit.settings.state_folder, keep=_names_of_this_night(newest, unit))
+    return tuple(_receive(delivery, unit, erased_of) for delivery in newest)
 
 
-def _names_of_this_night(manifests: list[tuple[DeliveryManifest, str]], unit: LinkageUnit) -> tuple[str, ...]:
+def _names_of_this_night(newest: list[OpenedDelivery], unit: LinkageUnit) -> tuple[str, ...]:
     """Of the folders with working files, those from which a run that was interrupted resumes."""
     state, records = unit.settings.state_folder, unit.settings.chunk_records
     known = unit.known_links_sha256
+    manifests = [(delivery.manifest, delivery.manifest_sha256) for delivery in newest]
     jobs = [
         job_of(state, unit.protocol, records, two, known, unit.trained) for two in combinations(manifests, 2)
     ]
@@ -108,7 +106,7 @@ def _wait_for_deliveries(night: date, unit: LinkageUnit) -> list[DeliveryFolder]
         time.sleep(_POLL_S)
 
 
-def _open(folder: DeliveryFolder, night: date, unit: LinkageUnit) -> tuple[DeliveryManifest, str]:
+def _open(folder: DeliveryFolder, unit: LinkageUnit) -> OpenedDelivery:
     data = read_file(folder, MANIFEST_NAME, MANIFEST_MAX_BYTES)
     signer = public_key_from_hex(unit.settings.custodian_public_keys[folder.custodian])
     manifest = open_manifest(data, signer)
@@ -116,13 +114,14 @@ def _open(folder: DeliveryFolder, night: date, unit: LinkageUnit) -> tuple[Deliv
         manifest,
         project=unit.protocol.project,
         custodian=folder.custodian,
-        run_id=night.isoformat(),
+        run_id=folder.run_id,
         protocol=unit.protocol,
     )
     _check_place(manifest, folder, unit)
-    check_sealing(manifest, _secret_of(manifest, unit))
+    secret = _secret_of(manifest, unit)
+    check_sealing(manifest, secret)
     check_aggregates(manifest.aggregates, evidence_of(unit.protocol))
-    return manifest, manifest_digest(data)
+    return OpenedDelivery(folder, manifest, manifest_digest(data), secret)
 
 
 def _secret_of(manifest: DeliveryManifest, unit: LinkageUnit) -> TransferSecret:
@@ -142,51 +141,28 @@ def _check_place(manifest: DeliveryManifest, folder: DeliveryFolder, unit: Linka
         )
 
 
-def _receive(
-    folder: DeliveryFolder,
-    manifest: DeliveryManifest,
-    digest: str,
-    unit: LinkageUnit,
-    erased_of: ErasedOf | None,
-) -> ReceivedDelivery:
-    records, described = _read_parts(folder, manifest, digest, unit, erased_of)
-    counts = judge_delivery(described, unit.protocol)
+def _receive(delivery: OpenedDelivery, unit: LinkageUnit, erased_of: ErasedOf | None) -> ReceivedDelivery:
+    current = current_records(delivery, partial(_open, unit=unit), unit, erased_of)
+    described = [describe_records(records, unit.protocol) for records in records_that_count(current)]
+    counts = judge_delivery(pd.concat(described, ignore_index=True), unit.protocol)
     refuse_broken(counts)
-    announce(f"records received from {manifest.custodian}: {len(records)}")
-    return ReceivedDelivery(manifest, digest, records, counts)
+    _keep(delivery, unit)
+    manifest = delivery.manifest
+    brought = "all" if manifest.changes is None else f"{manifest.rows_in_parts} new or changed"
+    announce(f"records received from {manifest.custodian}: {len(current.records)} ({brought})")
+    return ReceivedDelivery(manifest, delivery.manifest_sha256, current.records, counts)
 
 
-def _read_parts(
-    folder: DeliveryFolder,
-    manifest: DeliveryManifest,
-    digest: str,
-    unit: LinkageUnit,
-    erased_of: ErasedOf | None,
-) -> tuple[EncodedRecords, pd.DataFrame]:
-    """All records as columns on disk, and what their expectations are judged by; one part in memory at a time."""
-    header, secret = seal_header(manifest), _secret_of(manifest, unit)
-    spec = evidence_of(unit.protocol)
-    columns = ColumnWriter(unit.settings.state_folder, digest, spec)
-    described = [describe_records(empty_records(spec), unit.protocol)]
-    all_erased: set[str] = set()
-    for entry in manifest.parts:
-        sealed = read_file(folder, entry.name, entry.bytes)
-        check_part(entry, sealed)
-        # In the exchange a delivery stays sealed: it is opened into the linkage unit's own folder alone.
-        records = read_part(open_part(sealed, entry.name, header, secret), unit.protocol, entry.rows)
-        kept, erased = _without_erased(records, manifest.custodian, erased_of)
-        all_erased |= erased
-        columns.append(kept)
-        described.append(describe_records(records, unit.protocol))
-    return columns.finish(all_erased), pd.concat(described, ignore_index=True)
-
-
-def _without_erased(
-    records: EncodedRecords, custodian: str, erased_of: ErasedOf | None
-) -> tuple[EncodedRecords, set[str]]:
-    """The records with nothing left of those erased, and which they were."""
-    if erased_of is None:
-        return records, set()
-    texts = pseudonym_texts(records.record_pseudonyms)
-    erased = erased_of(custodian, texts)
-    return blank_records(records, texts, erased) if erased else records, set(erased)
+def _keep(delivery: OpenedDelivery, unit: LinkageUnit) -> None:
+    """Keep the records, sealed, for deliveries of changes to build on."""
+    state_folder, manifest = unit.settings.state_folder, delivery.manifest
+    kept = KeptRecords(
+        manifest.custodian,
+        delivery.manifest_sha256,
+        manifest.sequence,
+        manifest.key_epoch,
+        manifest.row_count,
+    )
+    if kept != kept_records(state_folder, manifest.custodian, unit.storage_key):
+        columns = columns_folder(state_folder, delivery.manifest_sha256)
+        keep_records(kept, columns, evidence_of(unit.protocol), state_folder, unit.storage_key)

@@ -20,6 +20,7 @@ from linkage_core.linkage_unit.trained_model import (
     check_model,
     read_model,
 )
+from linkage_core.protocol.derived_keys import derive_key
 from linkage_core.protocol.key_files import LINKAGE_UNIT_ROLES, parse_key_file
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, Name
 from linkage_core.protocol.transfer_keys import TransferSecret, secret_at_linkage_unit
@@ -115,6 +116,8 @@ class LinkageUnit:
     warehouse_url: str
     transfer_secrets: Mapping[str, tuple[TransferSecret, ...]]
     """For each custodian what it shares with this unit: under today's key first, then under retired ones."""
+    storage_key: bytes
+    """Of what the linkage unit keeps from night to night, derived from its encryption key."""
     signing_key: Ed25519PrivateKey
     known_links: KnownLinks | None = None
     reviewed: ReviewCounts | None = None
@@ -146,12 +149,14 @@ def linkage_unit() -> LinkageUnit:
             raise wrong_settings(path, f"{entry} that are not those of the protocol's custodians")
     path = settings.known_links_file
     known = None if path is None else parse_known_links(read_bounded(path, MOST_KNOWN_LINKS_BYTES))
+    keys = _encryption_keys(settings)
     trained = None if settings.trained_model is None else load_trained_model(settings.trained_model, protocol)
     return LinkageUnit(
         settings=settings,
         protocol=protocol,
         warehouse_url=read_secret(settings.warehouse_url_file),
-        transfer_secrets=_transfer_secrets(settings),
+        transfer_secrets=_transfer_secrets(settings, keys),
+        storage_key=derive_key(keys[0], ("linkage-unit-storage", protocol.project)),
         signing_key=signing_key_from_seed(
             parse_key_file(read_secret(settings.signing_key_file), "linkage_unit_signing")
         ),
@@ -177,9 +182,14 @@ def secret_files(settings: LinkageUnitSettings) -> tuple[Path, ...]:
     )
 
 
-def _transfer_secrets(settings: LinkageUnitSettings) -> dict[str, tuple[TransferSecret, ...]]:
+def _encryption_keys(settings: LinkageUnitSettings) -> list[bytes]:
     files = (settings.encryption_key_file, *settings.retired_encryption_key_files)
-    keys = [parse_key_file(read_secret(file), "linkage_unit_encryption") for file in files]
+    return [parse_key_file(read_secret(file), "linkage_unit_encryption") for file in files]
+
+
+def _transfer_secrets(
+    settings: LinkageUnitSettings, keys: list[bytes]
+) -> dict[str, tuple[TransferSecret, ...]]:
     return {
         name: tuple(secret_at_linkage_unit(key, public) for key in keys)
         for name, public in settings.custodian_transfer_keys.items()

@@ -1,10 +1,11 @@
 """The linkage unit's working files: columns of the deliveries, and chunks of the night's work. Zone: linkage_unit.
 
-Layout of ``state_folder``: ``columns-<digest>/`` a custodian's delivery, one plain file a column; ``night-<digest>/``
-with ``job.json``, all that the work depends on, and a file for each chunk that is done. The digests are over the
-signed manifest, and over ``job.json``. Nothing there is readable: encodings, numbers of rows, scores. All files are
-the linkage unit's alone (0600), and go when the night is published; what a night that failed left goes when the next
-one begins.
+Layout of ``state_folder``: ``columns-<digest>/`` a custodian's records as they stand after a delivery, one plain file
+a column; ``kept-<digest>/`` and ``changes-<digest>/`` what those are made from when only changes were delivered;
+``night-<digest>/`` with ``job.json``, all that the work depends on, and a file for each chunk that is done. The
+digests are over the signed manifest, and over ``job.json``. Nothing there is readable: encodings, numbers of rows,
+scores. All files are the linkage unit's alone (0600), and go when the night is published; what a night that failed left
+goes when the next one begins.
 """
 
 from __future__ import annotations
@@ -30,13 +31,16 @@ from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggr
 from linkage_core.protocol.encoded_records import PSEUDONYM_DTYPE, EncodedRecords
 from linkage_core.protocol.evidence_spec import EvidenceSpec, evidence_of
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, protocol_from_document
+from linkage_core.protocol.record_state import ROW_DIGEST_DTYPE, StateRows
 from tasks.linkage_unit.chunk_files import Chunk, read_chunk, unwritable, write_chunk
 from tasks.protocol.code_version import code_version
 
+STATE_COLUMNS = ("delivered", "row_digests")
+"""Beside what is compared: each record as its custodian named it and its row's digest, erased or not."""
 _AGGREGATES = TypeAdapter(EvidenceAggregates)
 ERASED = "erased"
 """In a folder of columns: a digest of the pseudonyms that were erased when it was written."""
-_FOLDER_NAME = re.compile(r"^(columns|night)-[0-9a-f]{32}(\.partial)?$")
+_FOLDER_NAME = re.compile(r"^(columns|kept|changes|night)-[0-9a-f]{32}(\.partial)?$")
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,9 @@ class ColumnLayout:
 class ColumnWriter:
     """Appends records part by part; the columns exist when all parts are written."""
 
-    def __init__(self, state_folder: Path, manifest_sha256: str, spec: EvidenceSpec) -> None:
+    def __init__(self, path: Path, spec: EvidenceSpec) -> None:
         self._spec = spec
-        self._path = columns_folder(state_folder, manifest_sha256)
+        self._path = path
         self._partial = self._path.with_name(f"{self._path.name}.partial")
         self._rows = 0
         try:
@@ -68,13 +72,14 @@ class ColumnWriter:
         except OSError as error:
             raise unwritable("a folder of columns", error) from None
 
-    def append(self, records: EncodedRecords) -> None:
-        """The next records; E-CHUNK-FILE when the disk is full."""
+    def append(self, records: EncodedRecords, state: StateRows) -> None:
+        """The next records, and their rows of the state; E-CHUNK-FILE when the disk is full."""
         evidence = records.evidence
         arrays = (
             records.record_pseudonyms, evidence.tokens, *evidence.group_filters, evidence.rarity, evidence.sex
         )  # fmt: skip
-        for (name, _, _), array in zip(ColumnLayout.of(self._spec).columns, arrays, strict=True):
+        names = [*(name for name, _, _ in ColumnLayout.of(self._spec).columns), *STATE_COLUMNS]
+        for name, array in zip(names, (*arrays, state.pseudonyms, state.digests), strict=True):
             try:
                 descriptor = os.open(self._partial / name, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
                 with open(descriptor, "ab") as file:
@@ -83,8 +88,8 @@ class ColumnWriter:
                 raise unwritable(f"the column {name}", error) from None
         self._rows += len(records)
 
-    def finish(self, erased: Collection[str] = ()) -> EncodedRecords:
-        """All records, mapped from the files; ``erased`` names those of which nothing was written.
+    def finish(self, erased: Collection[str] = ()) -> None:
+        """Let the columns exist; ``erased`` names the records of which nothing was written.
 
         Chunks that a run before made from records that were not erased then go: resuming from them would link them.
         """
@@ -99,12 +104,30 @@ class ColumnWriter:
             self._partial.rename(self._path)
         except OSError as error:
             raise unwritable("a folder of columns", error) from None
-        return map_columns(self._path, self._spec, self._rows)
+
+
+def map_state(folder: Path, rows: int) -> StateRows:
+    """The rows of the state whose records lie in a folder of columns."""
+    pseudonyms, digests = STATE_COLUMNS
+    return StateRows(
+        _mapped(folder / pseudonyms, PSEUDONYM_DTYPE, (rows, 1)).reshape(-1),
+        _mapped(folder / digests, ROW_DIGEST_DTYPE, (rows, 1)).reshape(-1),
+    )
 
 
 def columns_folder(state_folder: Path, manifest_sha256: str) -> Path:
-    """Where the columns of a delivery lie."""
+    """Where the records lie as they stand after a delivery."""
     return state_folder / f"columns-{manifest_sha256[:32]}"
+
+
+def kept_folder(state_folder: Path, manifest_sha256: str) -> Path:
+    """Where those lie that were kept after a delivery, once they are opened."""
+    return state_folder / f"kept-{manifest_sha256[:32]}"
+
+
+def changes_folder(state_folder: Path, manifest_sha256: str) -> Path:
+    """Where those lie that a delivery of changes brings."""
+    return state_folder / f"changes-{manifest_sha256[:32]}"
 
 
 def map_columns(folder: Path, spec: EvidenceSpec, rows: int) -> EncodedRecords:

@@ -139,7 +139,7 @@ def _look_at_what_was_delivered(folder: Path) -> None:
     signer = public_key_hex(signing_key_from_seed(key("signing")))
     unit = make_unit(folder, custodian_public_keys={"hospital": signer, "pharmacy": signer})
     (delivery,) = complete_deliveries(folder / "exchange", "hospital", NIGHT.isoformat())
-    manifest, _ = _open(delivery, NIGHT, unit)
+    manifest = _open(delivery, unit).manifest
     assert (manifest.extracted, manifest.row_count, manifest.rejected_by_rule) == (151, 150, {"R-COLUMNS": 1})
     assert {count.point for count in manifest.expectations} == {"raw_extract", "normalised"}
     report = json.loads((folder / "state" / "reports" / f"{NIGHT}.json").read_text(encoding="utf-8"))

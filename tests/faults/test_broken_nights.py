@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg2
@@ -140,11 +143,77 @@ def test_the_same_sources_give_the_same_bytes_on_every_night(night_world: NightW
     ]
     for custodian in ("hospital", "pharmacy"):
         deliveries = [night_world.deliveries(custodian, str(night))[-1] for night in {first, *nights}]
-        parts = [night_world.opened_parts(delivery) for delivery in deliveries]
-        assert all(each == parts[0] for each in parts)
-        # Sealed, nobody without the keys can tell that nothing changed from night to night.
+        manifests = [delivery_manifest(delivery) for delivery in deliveries]
+        assert len({manifest["state_digest"] for manifest in manifests}) == 1
+        by_kind: dict[bool, list[list[bytes]]] = {True: [], False: []}
+        for delivery, manifest in zip(deliveries, manifests, strict=True):
+            by_kind[manifest["changes"] is None].append(night_world.opened_parts(delivery))
+        assert by_kind[True] and all(each == by_kind[True][0] for each in by_kind[True])
+        assert all(each == [] for each in by_kind[False]), "nothing changed"
+        # Sealed, the same records look like others in each delivery.
         sealed = [part.read_bytes() for delivery in deliveries for part in delivery.glob("*.sealed")]
         assert len(set(sealed)) == len(sealed)
+
+
+def delivery_manifest(delivery: Path) -> dict[str, Any]:
+    return dict(json.loads((delivery / "manifest.json").read_bytes())["manifest"])
+
+
+@contextmanager
+def edited_patients(world: NightWorld) -> Iterator[None]:
+    """At the hospital ten people's names are swapped, and one of them gets another number; then all is as it was."""
+    swap = "UPDATE patient SET given_name = family_name, family_name = given_name WHERE patient_id LIKE 'HXQ000_'"
+    tables = ("patient", "admission")
+    rename = [f"UPDATE {table} SET patient_id = 'HXQ7009' WHERE patient_id = 'HXQ0009'" for table in tables]
+    back = [f"UPDATE {table} SET patient_id = 'HXQ0009' WHERE patient_id = 'HXQ7009'" for table in tables]
+    unchecked = "SET LOCAL session_replication_role = replica"  # foreign keys, until both tables are renamed
+    execute_at_hospital(world, unchecked, swap, *rename)
+    try:
+        yield
+    finally:
+        execute_at_hospital(world, unchecked, *back, swap)
+
+
+def execute_at_hospital(world: NightWorld, *statements: str) -> None:
+    extractor = (world.folder("hospital") / "secrets" / "source.url").read_text().strip()
+    url = world.demo.servers["hospital"].superuser_url(extractor.rpartition("/")[2])
+    connection = psycopg2.connect(url)
+    with connection, connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+    connection.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_night_of_changes_ends_in_the_links_of_a_full_delivery(night_world: NightWorld) -> None:
+    before = night_world.served_links()
+    with edited_patients(night_world):
+        night = night_world.next_night()
+        running = night_world.run_night(night)
+        assert running.process.returncode == 0, running.text
+        print(running.text)
+        assert re.search(r"hospital: .*records delivered: 1\d new or changed, 1 gone, of \d+", running.text)
+        assert re.search(r"records received from hospital: \d+ \(1\d new or changed\)", running.text)
+        assert re.search(r"records received from pharmacy: \d+ \(0 new or changed\)", running.text)
+        of_changes = night_world.served_links()
+        assert of_changes != before
+
+        # A custodian that does not remember, and a linkage unit that kept nothing: all from the beginning.
+        for custodian in ("hospital", "pharmacy"):
+            (night_world.folder(custodian) / "state" / "delivered.state").unlink()
+            (night_world.folder("linkage-unit") / "state" / f"records-{custodian}.kept").unlink()
+        full_night = night_world.next_night()
+        running = night_world.run_night(full_night)
+        assert running.process.returncode == 0, running.text
+        assert len(re.findall(r"records received from \w+: \d+ \(all\)", running.text)) == 2
+        assert night_world.served_links() == of_changes
+    for custodian in ("hospital", "pharmacy"):
+        states = [
+            delivery_manifest(night_world.deliveries(custodian, n)[-1])["state_digest"]
+            for n in (night, full_night)
+        ]
+        assert states[0] == states[1]
 
 
 def test_two_runs_at_once_one_is_refused_and_the_other_publishes(night_world: NightWorld) -> None:

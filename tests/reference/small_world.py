@@ -126,7 +126,9 @@ def make_unit(folder: Path, encryption: tuple[str, ...] = ("encryption",), **cha
         name: tuple(secret_at_linkage_unit(key(ours), theirs) for ours in encryption)
         for name, theirs in settings.custodian_transfer_keys.items()
     }
-    return LinkageUnit(settings, shipped_protocol(), "postgresql://nowhere", secrets, UNIT_SIGNING_KEY)
+    return LinkageUnit(
+        settings, shipped_protocol(), "postgresql://nowhere", secrets, key("storage"), UNIT_SIGNING_KEY
+    )
 
 
 def raw_table(people: pa.Table) -> pa.Table:

@@ -96,6 +96,8 @@ def tiny_manifest(**changes: object) -> DeliveryManifest:
         "code_version": "0.1.0+g1234567",
         "sealing": Sealing(transfer_key="00112233445566aa", linkage_unit_key="8899aabbccddee00"),
         "row_count": 3,
+        "state_digest": "ab" * 32,
+        "changes": None,
         "parts": (describe_part("part-0000.sealed", 3, b"not hashed from a part, to stay the same"),),
         "extracted": 5,
         "rejected": 2,

@@ -22,7 +22,7 @@ from linkage_core.protocol.delivery_manifest import DeliveryManifest
 from linkage_core.protocol.linkage_protocol import LinkageProtocol, protocol_from_document
 from sql.servers import PostgresServer
 from tasks.custodian.settings import CustodianSite
-from tasks.custodian.witness import newest_checkpoint, take_receipts, witnessed_log
+from tasks.custodian.witness import has_receipt, newest_checkpoint, take_receipts, witnessed_log
 from tasks.linkage_unit.explain_link import explain_link
 from tasks.linkage_unit.load import NightRun
 from tasks.linkage_unit.receipts import compare_with_witnesses, hand_out_receipts
@@ -149,6 +149,16 @@ def test_what_was_not_altered_verifies_against_every_custodian(world: World) -> 
         assert verified.checkpoints == verified.witnessed_size == verified.entries == NIGHTS
     assert list(verified.nights.values()) == [5] * NIGHTS
     assert newest_checkpoint(world.sites["hospital"]).root == newest_checkpoint(world.sites["pharmacy"]).root
+
+
+def test_a_custodian_knows_of_which_deliveries_it_has_a_receipt(world: World) -> None:
+    hospital = world.sites["hospital"]
+    take_receipts(hospital)
+    kept = sorted(path for path in world.witness("hospital").iterdir() if path.name[0].isdigit())
+    told = [json.loads(path.read_bytes())["receipt"] for path in kept]
+    assert all(has_receipt(r["run_id"], r["manifest_sha256"], hospital) for r in told)
+    assert not has_receipt(told[0]["run_id"], "0" * 64, hospital)
+    assert not has_receipt("a night that was refused", told[0]["manifest_sha256"], hospital)
 
 
 def test_receipts_are_handed_out_once_and_taken_once(world: World) -> None:

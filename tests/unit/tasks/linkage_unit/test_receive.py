@@ -252,7 +252,7 @@ def test_another_linkage_unit_cannot_open_a_delivery(
 def test_a_custodian_with_another_transfer_key_is_refused_before_a_part_is_read(
     world: SmallWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(receive, "_read_parts", lambda *_: pytest.fail("a part was read"))
+    monkeypatch.setattr(receive, "current_records", lambda *_: pytest.fail("a part was read"))
     keys = {name: transfer_public_key("stranger") for name in ("hospital", "pharmacy")}
     assert _code(world, custodian_transfer_keys=keys) == "E-DLV-KEYS"
 
@@ -295,7 +295,7 @@ def test_two_sites_files_share_no_token_without_the_linkage_units_key(world: Sma
 def test_more_rows_than_the_settings_allow_are_refused_before_a_part_is_read(
     world: SmallWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(receive, "_read_parts", lambda *_: pytest.fail("a part was read"))
+    monkeypatch.setattr(receive, "current_records", lambda *_: pytest.fail("a part was read"))
     assert _code(world, max_delivery_rows=10) == "E-DLV-FOREIGN"
 
 
@@ -304,7 +304,7 @@ def test_keys_are_compared_before_a_part_is_read(world: SmallWorld, monkeypatch:
     shutil.rmtree(world.delivery("pharmacy"))
     with night_folder(site.settings.state_folder) as work:
         deliver_encodings(encode_people(site, raw_table(few_people().side_b), work), NIGHT, site)
-    monkeypatch.setattr(receive, "_read_parts", lambda *_: pytest.fail("a part was read"))
+    monkeypatch.setattr(receive, "current_records", lambda *_: pytest.fail("a part was read"))
     assert _code(world) == "E-KEY-MISMATCH"
 
 
