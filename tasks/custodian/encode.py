@@ -72,10 +72,20 @@ def survey_and_divide(
     rows: RecordSpool, encoder: RecordEncoder, folder: NightFolder
 ) -> tuple[EvidenceSurvey, list[Callable[[], EncodedPart]]]:
     """What all normalised rows say together, and what encodes each part of them; the spool is used up."""
-    buckets, count = _divide(rows, encoder, folder), rows.rows
-    rows.discard()
+    count = rows.rows
+    buckets = divide_by_pseudonym(rows, encoder, folder)
     survey = survey_buckets(buckets, count, encoder)
     return survey, [partial(_encode_and_discard, bucket, encoder, survey) for bucket in buckets]
+
+
+def divide_by_pseudonym(rows: RecordSpool, encoder: RecordEncoder, folder: NightFolder) -> list[RecordSpool]:
+    """Spools of some :data:`PART_ROWS` rows, one after the other in the order of pseudonyms; the first is used up."""
+    buckets = [folder.spool(f"bucket-{number:05d}") for number in range(-(-rows.rows // PART_ROWS))]
+    for batch in rows:
+        for number, records in split_by_pseudonym(batch, len(buckets), encoder):
+            buckets[number].write(records)
+    rows.discard()
+    return buckets
 
 
 def aggregates_of(
@@ -84,14 +94,6 @@ def aggregates_of(
     """What is published of all records, once every part was encoded."""
     spec = evidence_of(site.protocol)
     return published_aggregates(encoded.survey, add_fills(fills, len(spec.groups)), spec)
-
-
-def _divide(rows: RecordSpool, encoder: RecordEncoder, folder: NightFolder) -> list[RecordSpool]:
-    buckets = [folder.spool(f"bucket-{number:05d}") for number in range(-(-rows.rows // PART_ROWS))]
-    for batch in rows:
-        for number, records in split_by_pseudonym(batch, len(buckets), encoder):
-            buckets[number].write(records)
-    return buckets
 
 
 def _encode_and_discard(bucket: RecordSpool, encoder: RecordEncoder, survey: EvidenceSurvey) -> EncodedPart:

@@ -11,8 +11,10 @@ import base64
 import binascii
 import csv
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,24 +23,48 @@ import pyarrow as pa
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.encoded_records import PSEUDONYM_BYTES
 from linkage_core.protocol.token_table import TokenColumn, TokenTable
-from tasks.protocol.output_files import whole_file
+from tasks.protocol.output_files import DigestedFile, whole_file
 
 PSEUDONYM = "record_pseudonym"
 MAX_ROWS = 20_000_000
 _ALLOWANCE_BYTES = 1 << 16
+_PARQUET: dict[str, Any] = {
+    "version": "2.6",
+    "compression": "zstd",
+    "use_dictionary": False,
+    "write_statistics": False,
+    "write_page_checksum": True,
+    "store_schema": False,
+}
 Bytes = npt.NDArray[np.uint8]
 
 
-def token_bytes(table: TokenTable, *, as_csv: bool) -> bytes:
-    """A table as the content of a file; equal tables give equal bytes (Parquet: with one version of pyarrow)."""
-    return _csv_bytes(table) if as_csv else parquet_bytes(_arrow_table(table))
+@contextmanager
+def token_writer(
+    output: DigestedFile, definitions: Sequence[str], width: int, *, as_csv: bool
+) -> Iterator[Callable[[TokenTable], None]]:
+    """What appends tables of these definitions to a file; equal tables in equal pieces give equal bytes.
+
+    Only the table at hand is in memory. Parquet: a row group a table; the bytes are those of one version of pyarrow.
+    """
+    if as_csv:
+        output.write(_csv_lines([[PSEUDONYM, *definitions]]))
+        yield lambda table: _write_csv(output, table)
+        return
+    import pyarrow.parquet as pq
+
+    types = [pa.binary(PSEUDONYM_BYTES), *([pa.binary(width)] * len(definitions))]
+    schema = pa.schema(list(zip([PSEUDONYM, *definitions], types, strict=True)))
+    with pq.ParquetWriter(output, schema, **_PARQUET) as writer:
+        yield lambda table: writer.write_table(_arrow_table(table))
 
 
 def write_token_file(path: Path, table: TokenTable) -> None:
     """Write a table, whole or not at all, readable for its owner alone."""
-    data = token_bytes(table, as_csv=is_csv(path))
-    with whole_file(path) as file:
-        file.write(data)
+    as_csv, names = is_csv(path), [column.definition for column in table.columns]
+    width = table.columns[0].values.shape[1]
+    with whole_file(path) as file, token_writer(file, names, width, as_csv=as_csv) as put:
+        put(table)
 
 
 def read_token_file(path: Path, width: int, known: Collection[str]) -> TokenTable:
@@ -92,16 +118,7 @@ def parquet_bytes(table: pa.Table) -> bytes:
     import pyarrow.parquet as pq
 
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        table,
-        sink,
-        version="2.6",
-        compression="zstd",
-        use_dictionary=False,
-        write_statistics=False,
-        write_page_checksum=True,
-        store_schema=False,
-    )
+    pq.write_table(table, sink, **_PARQUET)
     return bytes(sink.getvalue().to_pybytes())
 
 
@@ -110,7 +127,7 @@ def _arrow_table(table: TokenTable) -> pa.Table:
     return pa.Table.from_arrays(arrays, names=[PSEUDONYM, *(c.definition for c in table.columns)])
 
 
-def _csv_bytes(table: TokenTable) -> bytes:
+def _write_csv(output: DigestedFile, table: TokenTable) -> None:
     columns = [[row.tobytes().hex() for row in table.pseudonyms]]
     columns += [
         [
@@ -119,10 +136,12 @@ def _csv_bytes(table: TokenTable) -> bytes:
         ]
         for column in table.columns
     ]
+    output.write(_csv_lines(zip(*columns, strict=True)))
+
+
+def _csv_lines(rows: Iterable[Sequence[str]]) -> bytes:
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([PSEUDONYM, *(column.definition for column in table.columns)])
-    writer.writerows(zip(*columns, strict=True))
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode("ascii")
 
 
