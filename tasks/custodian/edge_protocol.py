@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from linkage_core.custodian.encode_evidence import published_aggregates
-from linkage_core.custodian.encode_records import EncodedPart, RecordEncoder, add_fills
-from linkage_core.custodian.field_group_filters import FilterFill
+from linkage_core.custodian.encode_records import RecordEncoder, add_fills
 from linkage_core.custodian.field_rules import RowVerdicts, accepted_rows, check_rows, reject_seen_ids
 from linkage_core.custodian.normalise import normalise_batch
 from linkage_core.custodian.source_format import SourceFormat
-from linkage_core.protocol.encoded_evidence import EncodedEvidence
-from linkage_core.protocol.encoded_records import EncodedRecords, copy_records, empty_records
 from linkage_core.protocol.linkage_protocol import REQUIRED_FIELDS, LinkageProtocol
 from linkage_core.protocol.wire_format import stream_part
 from tasks.custodian.edge_input import Columns, People
 from tasks.custodian.edge_progress import Progress
 from tasks.custodian.edge_schema import EdgeCounts
 from tasks.custodian.encode import survey_and_divide
+from tasks.custodian.mapped_records import MappedRecords, ReleasingFile
 from tasks.custodian.night_folder import NightFolder
 from tasks.custodian.part_threads import in_order, usable_threads
 from tasks.custodian.reasons_file import ReasonsFile, breaches_of
@@ -78,40 +74,14 @@ def encode_protocol_file(
         read, missing = normalise_people(people, rules, reasons, tell, normalised.write)
         rows = normalised.rows
         survey, parts = survey_and_divide(normalised, encoder, folder)
-        encoded, fills = _encode_on_disk(parts, rows, encoder, Path(name))
         spec = encoder.evidence.spec
+        encoded, fills = MappedRecords(spec, rows, Path(name)), []
+        for part in in_order(lambda encode: encode(), parts, usable_threads()):
+            encoded.append(part.records)
+            fills.append(part.fills)
         aggregates = published_aggregates(survey, add_fills(fills, len(spec.groups)), spec)
-        stream_part(encoded, rules.protocol, output)
+        stream_part(encoded.records, rules.protocol, ReleasingFile(output, encoded))
     return EdgeCounts(read, rows, float(np.mean(aggregates.filter_fill))), missing
-
-
-def _encode_on_disk(
-    parts: Sequence[Callable[[], EncodedPart]], rows: int, encoder: RecordEncoder, folder: Path
-) -> tuple[EncodedRecords, list[tuple[FilterFill, ...]]]:
-    """All parts' records one after the other, in arrays that are mapped from files."""
-    place, fills = 0, []
-    records = empty_records(encoder.evidence.spec)
-    if not rows:  # nothing can be mapped
-        return records, fills
-
-    def on_disk(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
-        return np.memmap(folder / name, array.dtype, "w+", shape=(rows, *array.shape[1:]))
-
-    evidence = records.evidence
-    records = EncodedRecords(
-        on_disk(records.record_pseudonyms, "pseudonyms"),
-        EncodedEvidence(
-            on_disk(evidence.tokens, "tokens"),
-            tuple(on_disk(filters, f"filter-{k}") for k, filters in enumerate(evidence.group_filters)),
-            on_disk(evidence.rarity, "rarity"),
-            on_disk(evidence.sex, "sex"),
-        ),
-    )
-    for part in in_order(lambda encode: encode(), parts, usable_threads()):
-        copy_records(part.records, records, place)
-        place += len(part.records)
-        fills.append(part.fills)
-    return records, fills
 
 
 def normalise_people(

@@ -20,6 +20,7 @@ from linkage_core.custodian.token_forms import choose_definitions
 from linkage_core.protocol.key_files import KeyRole, format_key_file
 from linkage_core.protocol.linkage_protocol import parse_protocol
 from linkage_core.protocol.transfer_keys import agreement_public_hex
+from tasks.custodian import encode
 from tasks.protocol.token_files import read_token_file, write_token_file
 
 PROTOCOL_FILE = Path(__file__).resolve().parents[3] / "deployments" / "linkage_protocol.toml"
@@ -358,6 +359,22 @@ def test_definitions_are_the_protocols(folder: Path, capsys: pytest.CaptureFixtu
     report = (folder / "chosen.report.txt").read_text()
     assert "site form" in report and NAMES[1] in report and "bits are set" not in report
     assert "phone: checked, and not used" in report
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_tokens_are_made_bucket_by_bucket_and_are_the_same(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    whole, divided = folder / f"whole.{ending}", folder / f"divided.{ending}"
+    assert run(*site_command(folder, "a", whole)) in (0, 4)
+    monkeypatch.setattr(encode, "PART_ROWS", 40)
+    assert run(*site_command(folder, "a", divided)) in (0, 4)
+    if ending == "csv":
+        assert divided.read_bytes() == whole.read_bytes()
+    else:
+        assert pq.ParquetFile(divided).num_row_groups == 5
+        assert pq.read_table(divided).equals(pq.read_table(whole))
+    assert not list(folder.glob(".nightlink-*"))
 
 
 def test_an_empty_file_of_people_gives_an_empty_file_of_tokens(folder: Path) -> None:
