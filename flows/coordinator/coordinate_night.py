@@ -5,9 +5,12 @@ Nothing but a date passes from here to the parties; what they hand each other go
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.deployments import run_deployment
+from prefect.runtime import flow_run
 
 from linkage_core.errors import NightlinkError
 from tasks.protocol.nights import night_of
@@ -16,7 +19,15 @@ from tasks.protocol.stages import coded_errors_only
 DEADLINE_S = 4 * 3600
 
 
-@flow(name="coordinate-night", persist_result=False, log_prints=False)
+def name_of_night() -> str:
+    """``night 2026-03-31``, whoever started it; a date that is none fails in the flow, with its code."""
+    asked = flow_run.parameters
+    with suppress(NightlinkError):
+        return f"night {night_of(asked.get('as_of'), asked.get('time_zone', 'UTC'))}"
+    return "night without a date"
+
+
+@flow(name="coordinate-night", flow_run_name=name_of_night, persist_result=False, log_prints=False)
 @coded_errors_only
 def coordinate_night(
     as_of: str | None = None,
