@@ -1,7 +1,7 @@
 """The peers' side of a race, run by the peers' own Python: it imports nothing of this project.
 
-`.venv-peers/bin/python tests/benchmarks/peer_searches.py anonlink|faiss FOLDER THRESHOLD|K` reads a.npy and b.npy
-(filters as uint64) from FOLDER, writes result.npz there, and prints the CPU seconds of the search alone.
+`.venv-peers/bin/python tests/benchmarks/peer_searches.py anonlink|faiss|faiss-ivf FOLDER THRESHOLD|K` reads a.npy and
+b.npy (filters as uint64) from FOLDER, writes result.npz there, and prints the CPU seconds of the search alone.
 """
 
 from __future__ import annotations
@@ -47,13 +47,33 @@ def search_faiss(a: np.ndarray, b: np.ndarray, neighbours: int) -> tuple[float, 
     return time.process_time() - started, {"distance": distance, "index_b": index_b}
 
 
+def search_faiss_lists(a: np.ndarray, b: np.ndarray, neighbours: int) -> tuple[float, dict[str, np.ndarray]]:
+    """The approximate index, which looks into the nearest few of its lists; their number doubles and doubles again."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)
+    bits, lists = 64 * a.shape[1], int(np.sqrt(len(b)))
+    index = faiss.IndexBinaryIVF(faiss.IndexBinaryFlat(bits), bits, lists)
+    index.train(b.view(np.uint8))
+    index.add(b.view(np.uint8))
+    probes = [1 << power for power in range(0, lists.bit_length(), 2)]
+    distances, seconds = [], []
+    for index.nprobe in probes:
+        started = time.process_time()
+        distances.append(index.search(a.view(np.uint8), neighbours)[0])
+        seconds.append(time.process_time() - started)
+    result = {"distance": np.array(distances), "seconds": np.array(seconds), "probes": np.array(probes)}
+    return sum(seconds), result
+
+
 def main() -> None:
     peer, folder, setting = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
     a, b = np.load(folder / "a.npy"), np.load(folder / "b.npy")
     if peer == "anonlink":
         seconds, result = search_anonlink(a, b, float(setting))
     else:
-        seconds, result = search_faiss(a, b, int(setting))
+        search = search_faiss if peer == "faiss" else search_faiss_lists
+        seconds, result = search(a, b, int(setting))
     np.savez(folder / "result.npz", **result)
     print(seconds)
 
