@@ -113,6 +113,10 @@ RECORDS ?= 1000000
 bench-million: setup ## the linkage unit's night with a million people a side: seconds and memory by stage
 	@$(BIN)/python -m tests.benchmarks.bench_million --records $(RECORDS) $(if $(FOLDER),--folder $(FOLDER)) $(JOIN)
 
+.PHONY: bench-incremental
+bench-incremental: setup ## the linkage unit's night with one record in a hundred changed, beside a full one: seconds, and their ratio
+	@$(BIN)/python -m tests.benchmarks.bench_incremental $(if $(FOLDER),--folder $(FOLDER))
+
 PEOPLE ?= 1000000
 .PHONY: bench-custodian-million
 bench-custodian-million: setup ## a custodian's night with PEOPLE people, from PostgreSQL to the exchange: seconds by stage, peak memory

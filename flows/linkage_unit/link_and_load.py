@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tasks.linkage_unit.block import block_records
 from tasks.linkage_unit.gate import hold_or_pass
+from tasks.linkage_unit.keep import keep_compared_pairs
 from tasks.linkage_unit.linked_custodians import (
     LinkedCustodians,
     every_two,
@@ -43,6 +44,7 @@ def link_and_load(as_of: str | None = None) -> None:
             summary = summarise_night(night, deliveries, linked, entities, unit)
             summary = hold_or_pass(run, summary, unit)  # until two persons approve
             reviews = pairs_to_review(linked, unit)
+            keep_compared_pairs(linked, unit)  # the next night compares only what changed
             load_links(run, deliveries, linked, entities, summary, reviews)  # one transaction, with its event
         forget_working_files(unit)
         hand_out_receipts(run, unit)  # the custodians are the audit log's witnesses

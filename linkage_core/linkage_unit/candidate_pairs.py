@@ -42,6 +42,7 @@ PROPOSALS_PER_CHUNK = 1 << 18
 """Proposals (pairs before the union) of one chunk, 8 bytes each; each thread holds one chunk."""
 
 Blocking = npt.NDArray[np.uint64]
+Standing = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,16 @@ class CandidatePlan:
     members : ndarray of uint32, shape (passes, nb)
         Rows of side B, block by block.
     reports : tuple of PassReport
+    standing : two ndarrays of uint64, shape (na,), (nb,)
+        Bit ``p``: in pass ``p`` the record has a kept block; bit ``32 + p``: it takes that block. Whether and why two
+        records with the same blocking values as before are a pair depends on nothing else.
     """
 
     first: npt.NDArray[np.uint32]
     size: npt.NDArray[np.uint32]
     members: npt.NDArray[np.uint32]
     reports: tuple[PassReport, ...]
+    standing: tuple[Standing, Standing]
 
     @property
     def all_pairs(self) -> int:
@@ -226,6 +231,34 @@ def plan_candidates(
 
     Memory: 8 bytes a record of side A and pass, 4 of side B, and while planning some 35 a record and pass.
     """
+    return _plan(blocking_a, blocking_b, pass_names, max_block_pairs, pair_budget, partners_per_record)[0]
+
+
+def plan_both_ways(
+    blocking_a: Blocking,
+    blocking_b: Blocking,
+    *,
+    pass_names: Sequence[str],
+    max_block_pairs: int,
+    pair_budget: int,
+    partners_per_record: int | None = None,
+) -> tuple[CandidatePlan, CandidatePlan]:
+    """:func:`plan_candidates`, and the same pairs as seen from side B, whose plan has no reports."""
+    forth, back = _plan(
+        blocking_a, blocking_b, pass_names, max_block_pairs, pair_budget, partners_per_record, both_ways=True
+    )
+    return forth, back
+
+
+def _plan(
+    blocking_a: Blocking,
+    blocking_b: Blocking,
+    pass_names: Sequence[str],
+    max_block_pairs: int,
+    pair_budget: int,
+    partners_per_record: int | None,
+    both_ways: bool = False,
+) -> tuple[CandidatePlan, CandidatePlan]:
     _check_blocking(blocking_a, blocking_b, pass_names)
     blocks = [
         _group_pass(name, blocking_a[:, p], blocking_b[:, p], max_block_pairs)
@@ -233,15 +266,45 @@ def plan_candidates(
     ]
     taken_a = _take_blocks([(b.block_of_a, b.size_b) for b in blocks], blocking_a, partners_per_record)
     taken_b = _take_blocks([(b.block_of_b, b.size_a) for b in blocks], blocking_b, partners_per_record)
-    first, size = np.empty((2, len(blocks), len(blocking_a)), np.uint32)
-    members = np.empty((len(blocks), len(blocking_b)), np.uint32)
+    standing = (
+        _standing([b.block_of_a for b in blocks], taken_a),
+        _standing([b.block_of_b for b in blocks], taken_b),
+    )
+    forth = _empty_plan(len(blocks), len(blocking_a), len(blocking_b), standing)
+    back = _empty_plan(
+        len(blocks), *((len(blocking_b), len(blocking_a)) if both_ways else (0, 0)), standing[::-1]
+    )
     reports = []
     for p in range(len(pass_names)):
         # A pass's own numbers go as soon as what it proposes is written.
-        first[p], size[p], members[p], report = _propose(blocks.pop(0), taken_a[:, p], taken_b[:, p])
+        its = blocks.pop(0)
+        forth.first[p], forth.size[p], forth.members[p], report = _propose(its, taken_a[:, p], taken_b[:, p])
         reports.append(report)
+        if both_ways:
+            back.first[p], back.size[p], back.members[p], _ = _propose(
+                _seen_from_b(its), taken_b[:, p], taken_a[:, p]
+            )
     _check_budget(reports, pair_budget)
-    return CandidatePlan(first, size, members, tuple(reports))
+    return replace(forth, reports=tuple(reports)), back
+
+
+def _empty_plan(
+    passes: int, records_a: int, records_b: int, standing: tuple[Standing, Standing]
+) -> CandidatePlan:
+    first, size = np.empty((2, passes, records_a), np.uint32)
+    return CandidatePlan(first, size, np.empty((passes, records_b), np.uint32), (), standing)
+
+
+def _seen_from_b(blocks: _PassBlocks) -> _PassBlocks:
+    return _PassBlocks(blocks.block_of_b, blocks.block_of_a, blocks.size_b, blocks.size_a, blocks.report)
+
+
+def _standing(block_of: Sequence[npt.NDArray[np.intp]], taken: npt.NDArray[np.bool_]) -> Standing:
+    standing = np.zeros(len(taken), np.uint64)
+    for p, block in enumerate(block_of):
+        standing |= (block > 0).astype(np.uint64) << np.uint64(p)
+        standing |= ((block > 0) & taken[:, p]).astype(np.uint64) << np.uint64(MAX_PASSES + p)
+    return standing
 
 
 def pairs_of_range(plan: CandidatePlan, start: int, stop: int, *, threads: int | None = None) -> RangePairs:
@@ -266,6 +329,14 @@ def pairs_of_range(plan: CandidatePlan, start: int, stop: int, *, threads: int |
     together = np.concatenate([np.empty(0, np.uint64), *packed])
     index_b = (together >> np.uint64(32)).astype(np.uint32)
     return RangePairs(partners, index_b, together.astype(np.uint32))  # the lower half are the passes
+
+
+def pairs_of_rows(
+    plan: CandidatePlan, rows: npt.NDArray[np.intp], *, threads: int | None = None
+) -> RangePairs:
+    """The pairs of some records of side A, in the order of ``rows``."""
+    part = replace(plan, first=plan.first[:, rows], size=plan.size[:, rows])
+    return pairs_of_range(part, 0, len(rows), threads=threads)
 
 
 def join_ranges(

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -172,6 +173,14 @@ def near_threshold(group: FilterGroup, fill: float, near_q_grams: float) -> floa
     """
     plain = near_q_grams * group.bits_per_q_gram * (1.0 - fill) / group.bits
     return hardened_rate(group, min(plain, 0.5))
+
+
+def near_limits(spec: EvidenceSpec, filter_fill: tuple[float, ...]) -> tuple[int, ...]:
+    """Of each group the number of differing bits from which two filters are not near: all that the fill decides."""
+    return tuple(
+        ceil(near_threshold(group, fill, spec.near_q_grams) * group.sent_bits)
+        for group, fill in zip(spec.groups, filter_fill, strict=True)
+    )
 
 
 def near_pairs(

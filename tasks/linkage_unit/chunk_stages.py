@@ -2,6 +2,7 @@
 
 | stage | a chunk | from | comes to |
 |---|---|---|---|
+| carry | all | kept pairs, evidence of what changed | plan, pairs and patterns, to the byte as their stages do |
 | plan | all | blocking values | which pairs there will be, and each pass's report; none where filters propose pairs |
 | pairs | some records of side A | plan, or filters | their candidate pairs |
 | patterns | some records of side A | pairs, evidence | their pairs' patterns of agreement |
@@ -32,8 +33,10 @@ from linkage_core.linkage_unit.candidate_pairs import (
     RangePairs,
     join_ranges,
     pairs_of_range,
+    plan_both_ways,
     plan_candidates,
 )
+from linkage_core.linkage_unit.carried_pairs import carry_over
 from linkage_core.linkage_unit.comparison_vectors import compare_pairs
 from linkage_core.linkage_unit.filter_candidates import (
     FilterProposals,
@@ -50,6 +53,7 @@ from linkage_core.linkage_unit.settled_pairs import SettledPairs, settle_pairs
 from linkage_core.linkage_unit.trained_odds import judge_patterns
 from linkage_core.protocol.encoded_evidence import EncodedEvidence, mean_fill
 from linkage_core.protocol.encoded_records import EncodedRecords
+from tasks.linkage_unit.carried_chunks import chunks_of, compared_before, unchanged_rows
 from tasks.linkage_unit.chunk_files import Arrays, Chunk
 from tasks.linkage_unit.work_folder import Job, map_columns, open_job, read_column, read_columns
 from tasks.protocol.code_version import code_version
@@ -77,9 +81,7 @@ class OpenJob:
     @cached_property
     def plan(self) -> CandidatePlan:
         """What the stage plan came to."""
-        chunk = needed(self.job, "plan", 0)
-        arrays = chunk.arrays
-        return CandidatePlan(arrays["first"], arrays["size"], arrays["members"], _reports(chunk))
+        return plan_of_job(self.job)
 
     @cached_property
     def partners(self) -> EncodedRecords:
@@ -120,17 +122,47 @@ def needed(job: Job, stage: str, number: int) -> Chunk:
     return chunk
 
 
-def _plan(work: OpenJob, _: int, __: int) -> Chunk:
-    job, blocking = work.job, work.job.protocol.blocking
-    plan = plan_candidates(
-        *(_blocking_values(job, side) for side in (0, 1)),
-        pass_names=job.protocol.pass_names,
-        max_block_pairs=blocking.max_block_pairs,
-        pair_budget=blocking.pair_budget,
-        partners_per_record=blocking.partners_per_record,
+def _carry(work: OpenJob, _: int, __: int) -> Chunk:
+    """Everything up to the patterns from what was kept of a former night, comparing only what changed."""
+    job, kept = work.job, needed(work.job, "kept", 0)
+    forth, back = plan_both_ways(*_blocking_of(job), **_limits_of(job))
+    own = map_columns(job.columns(0), job.spec, job.sides[0].rows).evidence
+    carried = carry_over(
+        compared_before(kept),
+        unchanged_rows(job, kept),
+        forth,
+        back,
+        lambda index_a, index_b: _patterns_of_pairs(job, own, work.partners.evidence, index_a, index_b),
     )
+    for number, pairs, patterns in chunks_of(job, carried.pairs):
+        job.write("pairs", number, pairs)
+        job.write("patterns", number, patterns)
+    job.write("plan", 0, _plan_chunk(forth))
+    return Chunk({}, {"compared": carried.compared, "touched": list(carried.touched)})
+
+
+def _plan(work: OpenJob, _: int, __: int) -> Chunk:
+    return _plan_chunk(plan_candidates(*_blocking_of(work.job), **_limits_of(work.job)))
+
+
+def _limits_of(job: Job) -> dict[str, Any]:
+    blocking = job.protocol.blocking
+    return {
+        "pass_names": job.protocol.pass_names,
+        "max_block_pairs": blocking.max_block_pairs,
+        "pair_budget": blocking.pair_budget,
+        "partners_per_record": blocking.partners_per_record,
+    }
+
+
+def _plan_chunk(plan: CandidatePlan) -> Chunk:
     arrays = {"first": plan.first, "size": plan.size, "members": plan.members}
-    return Chunk(arrays, {"reports": [asdict(report) for report in plan.reports]})
+    standing = {"standing_a": plan.standing[0], "standing_b": plan.standing[1]}
+    return Chunk({**arrays, **standing}, {"reports": [asdict(report) for report in plan.reports]})
+
+
+def _blocking_of(job: Job) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    return _blocking_values(job, 0), _blocking_values(job, 1)
 
 
 def _blocking_values(job: Job, side: int) -> npt.NDArray[np.uint64]:
@@ -208,7 +240,7 @@ def _patterns_of_pairs(
 
 def _model(work: OpenJob, _: int, __: int) -> Chunk:
     job = work.job
-    partners, index_b = _all_pairs(job)
+    partners, index_b, _ = all_pairs(job)
     index_a = np.repeat(np.arange(len(partners), dtype=np.uint32), partners)
     patterns = patterns_of_job(job)
     records = (job.sides[0].rows, job.sides[1].rows)
@@ -223,7 +255,7 @@ def _model(work: OpenJob, _: int, __: int) -> Chunk:
 
 def _links(work: OpenJob, _: int, __: int) -> Chunk:
     job = work.job
-    partners, index_b = _all_pairs(job)
+    partners, index_b, _ = all_pairs(job)
     index_a = np.repeat(np.arange(len(partners), dtype=np.intp), partners)
     sides = [map_columns(job.columns(side), job.spec, job.sides[side].rows) for side in (0, 1)]
     pseudonyms = (sides[0].record_pseudonyms, sides[1].record_pseudonyms)
@@ -263,11 +295,22 @@ def settled_pairs_of(job: Job) -> SettledPairs:
     return SettledPairs(links, arrays["tie_keys"])
 
 
-def _all_pairs(job: Job) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+def plan_of_job(job: Job) -> CandidatePlan:
+    """The plan of a job whose stage plan is done."""
+    chunk = needed(job, "plan", 0)
+    arrays = chunk.arrays
+    standing = (arrays["standing_a"], arrays["standing_b"])
+    return CandidatePlan(arrays["first"], arrays["size"], arrays["members"], _reports(chunk), standing)
+
+
+def all_pairs(job: Job) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+    """Partners of each record of side A, and rows of side B and passes of all pairs of a job whose pairs are done."""
     chunks = [needed(job, "pairs", number).arrays for number in range(job.chunks)]
     none = np.empty(0, np.uint32)
-    partners = np.concatenate([none, *(arrays["partners"] for arrays in chunks)])
-    return partners, np.concatenate([none, *(arrays["index_b"] for arrays in chunks)])
+    partners, index_b, passes = (
+        np.concatenate([none, *(arrays[name] for arrays in chunks)]) for name in PAIRS
+    )
+    return partners, index_b, passes
 
 
 def _model_counts(model: MatchModel) -> dict[str, Any]:
@@ -330,6 +373,7 @@ def _cut(rows: tuple[int, int], pieces: int) -> Iterable[tuple[int, int]]:
 
 
 STAGES: dict[str, Callable[[OpenJob, int, int], Chunk]] = {
+    "carry": _carry,
     "plan": _plan,
     "pairs": _pairs,
     "patterns": _patterns,

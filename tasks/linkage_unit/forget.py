@@ -23,6 +23,7 @@ from linkage_core.errors import NightlinkError
 from sql.engine import Engine, make_engine
 from sql.warehouse.erasure import Erasure, Expiry, apply_retention, erase_record, set_hold
 from sql.warehouse.ledger import project_lock
+from tasks.linkage_unit.kept_comparisons import forget_comparisons
 from tasks.linkage_unit.record_store import forget_records
 from tasks.linkage_unit.settings import LinkageUnit
 from tasks.linkage_unit.work_folder import remove_work
@@ -68,6 +69,7 @@ def erase_records(unit: LinkageUnit, custodian: str, records: list[str]) -> list
     with _alone(unit) as engine:
         remove_work(unit.settings.state_folder)
         forget_records(unit.settings.state_folder, custodian)
+        forget_comparisons(unit.settings.state_folder, custodian)
         return [erase_record(engine, project, custodian, record, event) for record in records]
 
 

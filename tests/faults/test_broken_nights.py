@@ -196,6 +196,7 @@ def test_a_night_of_changes_ends_in_the_links_of_a_full_delivery(night_world: Ni
         assert re.search(r"hospital: .*records delivered: 1\d new or changed, 1 gone, of \d+", running.text)
         assert re.search(r"records received from hospital: \d+ \(1\d new or changed\)", running.text)
         assert re.search(r"records received from pharmacy: \d+ \(0 new or changed\)", running.text)
+        assert re.search(r"linkage_unit: pairs compared anew: [1-9]", running.text)
         of_changes = night_world.served_links()
         assert of_changes != before
 
@@ -203,10 +204,12 @@ def test_a_night_of_changes_ends_in_the_links_of_a_full_delivery(night_world: Ni
         for custodian in ("hospital", "pharmacy"):
             (night_world.folder(custodian) / "state" / "delivered.state").unlink()
             (night_world.folder("linkage-unit") / "state" / f"records-{custodian}.kept").unlink()
+        (night_world.folder("linkage-unit") / "state" / "pairs-hospital-pharmacy.kept").unlink()
         full_night = night_world.next_night()
         running = night_world.run_night(full_night)
         assert running.process.returncode == 0, running.text
         assert len(re.findall(r"records received from \w+: \d+ \(all\)", running.text)) == 2
+        assert "compared anew" not in running.text
         assert night_world.served_links() == of_changes
     for custodian in ("hospital", "pharmacy"):
         states = [
