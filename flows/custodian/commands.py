@@ -172,8 +172,9 @@ def encode(
         None if target is None else report or target.with_suffix(".report"), max_reject_share,
     )  # fmt: skip
     _refuse_overwriting(order, (schema, protocol, key_file, site_key_file, source_format, database_url_file))
-    _warn(rules)
+    warned = _warn(rules)
     outcome = encode_people(order, rules)
+    _warn(rules, but=warned)
     file = outcome.report.leaves[0]
     _tell(
         outcome,
@@ -228,8 +229,9 @@ def tokens(
         max_reject_share,
     )
     _refuse_overwriting(order, (protocol, key_file, site_key_file, source_format, database_url_file))
-    _warn(rules)
+    warned = _warn(rules)
     outcome = encode_people(order, rules)
+    _warn(rules, but=warned)
     _tell(outcome, f"written {output}", order)
     return outcome.exit_code
 
@@ -589,9 +591,12 @@ def _refuse_overwriting(order: EdgeOrder, inputs: tuple[Path | None, ...]) -> No
         )
 
 
-def _warn(rules: EdgeRules) -> None:
+def _warn(rules: EdgeRules, but: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Say what the rules warn of, but for what was said before; all of it."""
     for warning in rules.warnings():
-        print(f"WARNING: {warning}", file=sys.stderr)
+        if warning not in but:
+            print(f"WARNING: {warning}", file=sys.stderr)
+    return rules.warnings()
 
 
 def _tell(outcome: EdgeOutcome, done: str, order: EdgeOrder) -> None:

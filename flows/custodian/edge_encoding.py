@@ -138,7 +138,10 @@ def _go_through(
         ):
             counts = work(people, reasons, tell)
     if reasons.rejected > order.max_reject_share * counts.read:
-        by_rule = ", ".join(f"{code} {count}" for code, count in sorted(reasons.by_rule.items()))
+        meanings = {**FILE_RULES, **rules.meanings()}
+        by_rule = "; ".join(
+            f"{code} {count}: {meanings.get(code, '')}" for code, count in sorted(reasons.by_rule.items())
+        )
         raise NightlinkError(
             "E-DQ-REJECTS",
             found=f"{reasons.rejected} of {counts.read} rows rejected ({by_rule})",

@@ -15,10 +15,11 @@ from linkage_core.custodian.encode_records import RecordEncoder
 from linkage_core.custodian.key_derivation import derive_custodian_keys
 from linkage_core.custodian.source_format import SourceFormat
 from linkage_core.custodian.token_forms import choose_definitions
+from linkage_core.errors import NightlinkError
 from linkage_core.protocol.evidence_spec import FAMILY, GIVEN, TokenDefinition, TokenPart
 from linkage_core.protocol.key_files import parse_key_file
 from linkage_core.protocol.leaving_columns import LeavingColumn, leaving_columns
-from linkage_core.protocol.linkage_protocol import NAMES, protocol_fingerprint
+from linkage_core.protocol.linkage_protocol import NAMES, REQUIRED_FIELDS, protocol_fingerprint
 from linkage_core.protocol.linkage_schema import (
     Feature,
     LinkageSchema,
@@ -61,7 +62,7 @@ class SchemaEdge:
         self, people: People, output: DigestedFile, reasons: ReasonsFile, tell: Progress
     ) -> EdgeCounts:
         """Write the CLKs."""
-        secret = read_secret(self.key_file) if self.key_file else ""
+        secret = read_secret(_given(self.key_file, "--key-file"))
         encoder = clk_encoder(self.schema, secret, check=self.validate)
         return edge_schema.encode_clk_file(people, encoder, output, reasons, tell)
 
@@ -107,6 +108,7 @@ class ProtocolEdge:
     key_file: Path | None = None
     site_key_file: Path | None = None
     missing: dict[str, int] = field(default_factory=dict, compare=False)
+    mostly_missing: list[str] = field(default_factory=list, compare=False)
     order: str = "that of the record pseudonyms, which has nothing to do with the input's"
     keeps_order: bool = False
 
@@ -125,17 +127,28 @@ class ProtocolEdge:
         counts, missing = edge_protocol.encode_protocol_file(
             people, self.rules, self._encoder(), output, reasons, tell
         )
-        self.missing.update(missing)
+        self._note_missing(counts, missing)
         return counts
+
+    def _note_missing(self, counts: EdgeCounts, missing: dict[str, int]) -> None:
+        self.missing.update(missing)
+        names = dict(zip(self.rules.fields, self.columns().names, strict=True))
+        self.mostly_missing.extend(
+            f"{names[name]} is missing in {missing[name]} of the {counts.encoded} encoded rows, so few can be linked"
+            for name in REQUIRED_FIELDS
+            if 2 * missing.get(name, 0) > counts.encoded
+        )
 
     def _encoder(self) -> RecordEncoder:
         protocol = self.rules.protocol
-        site_key = parse_key_file(read_secret(_given(self.site_key_file)), "site", epoch=protocol.key_epoch)
+        site_key = parse_key_file(
+            read_secret(_given(self.site_key_file, "--site-key-file")), "site", epoch=protocol.key_epoch
+        )
         return RecordEncoder(protocol, derive_custodian_keys(self._linkage_key(), protocol), site_key)
 
     def _linkage_key(self) -> bytes:
         epoch = self.rules.protocol.key_epoch
-        return parse_key_file(read_secret(_given(self.key_file)), "linkage", epoch=epoch)
+        return parse_key_file(read_secret(_given(self.key_file, "--key-file")), "linkage", epoch=epoch)
 
     def described(self) -> dict[str, str]:
         """The protocol's fingerprint, project and epoch."""
@@ -148,8 +161,8 @@ class ProtocolEdge:
         }
 
     def warnings(self) -> tuple[str, ...]:
-        """None that are known."""
-        return ()
+        """A wrongly declared date format, say, that emptied a column: known once it was encoded."""
+        return tuple(self.mostly_missing)
 
     def leaving_columns(self) -> tuple[LeavingColumn, ...]:
         """As in the wire format."""
@@ -182,13 +195,14 @@ class TokensEdge(ProtocolEdge):
             people, self.rules, self._encoder(), self._linkage_key(), self.definitions, output, reasons, tell,
             as_csv=self.as_csv,
         )  # fmt: skip
-        self.missing.update(missing)
+        self._note_missing(counts, missing)
         return counts
 
     def warnings(self) -> tuple[str, ...]:
         """What this file is for."""
         return (
             "this file is in site form and stays here: `transfer-tokens` makes what one linkage unit may be sent",
+            *self.mostly_missing,
         )
 
     def leaving_columns(self) -> tuple[LeavingColumn, ...]:
@@ -248,8 +262,15 @@ def fields_of(part: TokenPart) -> tuple[str, ...]:
     return (GIVEN, FAMILY) if part.field == NAMES else (part.field,)
 
 
-def _given(path: Path | None) -> Path:
-    return path if path is not None else Path("no-key-file-was-given")
+def _given(path: Path | None, option: str) -> Path:
+    if path is None:
+        raise NightlinkError(
+            "E-KEY-FILE",
+            found="no key file",
+            expected=f"{option} with the path of one",
+            remedy="Only `validate` needs no key.",
+        )
+    return path
 
 
 def _use(feature: Feature) -> str:

@@ -333,7 +333,7 @@ def _check_result(
     """Return the result's column names once they are those declared and wanted, each once, all text."""
     names = [column.name for column in description]
     declared = [name for line in _RETURNS.findall(statement_text) for name in re.findall(r"\w+", line)]
-    required = set(declared or columns or names) | (set(columns or ()) - set(optional))
+    required = set(declared or (() if columns else names)) | (set(columns or ()) - set(optional))
     known = set(declared or columns or names)
     differences = [
         *(f"missing {name}" for name in sorted(required - set(names))),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import datetime as dt
 import json
 import random
 from pathlib import Path
@@ -150,7 +151,8 @@ def test_mostly_rubbish_is_refused_and_leaves_the_reasons(
 ) -> None:
     _write_csv(folder / "in.csv", [GOOD[0], ["2", PLANTED, "x"], ["3", PLANTED, "y"]])
     assert _encode(folder) == 1
-    assert "E-DQ-REJECTS: found 2 of 3 rows rejected (R-DATE-FORMAT 2)" in capsys.readouterr().err
+    told = "E-DQ-REJECTS: found 2 of 3 rows rejected (R-DATE-FORMAT 2: a value is no date in the feature's format)"
+    assert told in capsys.readouterr().err
     assert not (folder / "out.json").exists() and (folder / "out.reasons.csv").exists()
     assert _encode(folder, "--max-reject-share", "1") == 4
 
@@ -259,6 +261,20 @@ def test_convert_schema(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert json.loads((folder / "new.json").read_text()) == printed
 
 
+@pytest.mark.parametrize("command", ["encode", "describe"])
+@pytest.mark.parametrize("rules", ["--schema", "--protocol"])
+def test_a_missing_key_file_is_told_by_its_option(
+    folder: Path, command: str, rules: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "people.csv").write_text("source_id,given_name,family_name,birth_date\n1,ann,lee,2000-01-02\n")
+    file = folder / "schema.json" if rules == "--schema" else PROTOCOL
+    source = folder / ("in.csv" if rules == "--schema" else "people.csv")
+    output = [folder / "out"] if command == "encode" else []
+    assert _run(command, rules, file, source, *output) == 1
+    assert "E-KEY-FILE: found no key file; expected --" in capsys.readouterr().err
+    assert not (folder / "out").exists()
+
+
 def test_validate_needs_no_key(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _write_csv(folder / "in.csv", [*GOOD, ["4", "", "01/01/2000"]])
     reasons = folder / "why.csv"
@@ -297,6 +313,33 @@ def test_nightlinks_own_encoding(folder: Path, capsys: pytest.CaptureFixture[str
     assert _run("validate", "--protocol", PROTOCOL, made[0], "--date-format", "%d.%m.%Y") == 1
     assert _run("describe", *keys, made[0]) == 4
     assert "WHAT WOULD LEAVE" in capsys.readouterr().out
+
+
+def test_a_column_that_was_emptied_is_warned_of(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A Parquet file's dates read as YYYY-MM-DD: another declaration with an emptying rule empties them all."""
+    _run("keygen", "--role", "linkage", "--out", folder / "linkage.key")
+    _run("keygen", "--role", "site", "--out", folder / "site.key")
+    columns = {name: ["a", "b", "c"] for name in ("source_id", "given_name", "family_name")}
+    days = pa.array([dt.date(2000, 1, day) for day in (1, 2, 3)])
+    pq.write_table(pa.table(columns | {"birth_date": days}), folder / "people.parquet")
+    (folder / "format.toml").write_text('emptying_rules = ["R-DATE-FORMAT"]')
+    keys = [
+        "--protocol",
+        PROTOCOL,
+        "--key-file",
+        folder / "linkage.key",
+        "--site-key-file",
+        folder / "site.key",
+    ]
+    words = [*keys, "--source-format", folder / "format.toml", folder / "people.parquet"]
+    for command, ending in (("encode", "out.parquet"), ("tokens", "tokens.csv")):
+        capsys.readouterr()
+        assert _run(command, *words, folder / ending) == 0
+        warning = "birth_date is missing in 3 of the 3 encoded rows"
+        assert capsys.readouterr().err.count(warning) == 1
+        assert warning in (folder / ending).with_suffix(".report.txt").read_text()
+    assert _run(*("encode", *words, folder / "right.parquet", "--date-format", "%Y-%m-%d")) == 0
+    assert "is missing in" not in capsys.readouterr().err
 
 
 def test_columns_of_other_names_and_dates_as_declared(folder: Path) -> None:
