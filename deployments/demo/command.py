@@ -81,7 +81,8 @@ def play_night(
 ) -> dict[str, Any]:
     """Set the stage, run the night through Prefect, compare with the truth, print; returns the figures."""
     from deployments.demo import prefect_night
-    from deployments.demo.printing import print_figures
+    from deployments.demo.figures import own_estimates
+    from deployments.demo.printing import print_estimates, print_figures
     from deployments.demo.processes import DemoProcesses
     from deployments.demo.stage_setting import choose_night, choose_people, set_stage
 
@@ -108,7 +109,9 @@ def play_night(
             prefect_night.start_worker(processes, server, world.parties[name], world.party_settings(name))
     with _timed("night", seconds):
         times = prefect_night.run_night(night.isoformat(), processes, deadline_s, _say)
-    figures = _collect(world, night, server.ui_url, times, seconds)
+    estimates = own_estimates(world, night)
+    print_estimates(estimates)  # before the truth is looked at
+    figures = {**_collect(world, night, server.ui_url, times, seconds), "estimates": estimates}
     print_figures(figures)
     return figures
 

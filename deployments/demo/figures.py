@@ -17,7 +17,7 @@ from linkage_core.evaluation.synthetic_care import followup_by_group, last_compl
 from linkage_core.protocol.linkage_protocol import LinkageProtocol
 from sql.engine import make_engine
 from sql.warehouse.audit_log import read_links_of_run
-from sql.warehouse.ledger import read_run
+from sql.warehouse.ledger import read_estimates, read_run
 from sql.warehouse.research import followup_within_30_days
 from sql.warehouse.transactions import warehouse_snapshot
 from tasks.protocol.settings_files import read_protocol
@@ -51,6 +51,12 @@ def _true_pairs(world: DemoWorld, protocol: LinkageProtocol) -> dict[str, str]:
         uuid_of["hospital"][a]: uuid_of["pharmacy"][b]
         for a, b in zip(truth["rid_a"].to_pylist(), truth["rid_b"].to_pylist(), strict=True)
     }
+
+
+def own_estimates(world: DemoWorld, night: date) -> list[dict[str, Any]]:
+    """What the published night says of its own matches, read before anybody looks at the truth."""
+    engine = make_engine(world.warehouse_urls["auditor"], deadline_s=120, application_name="demo")
+    return read_estimates(engine, night.isoformat())
 
 
 def researchers_answer(world: DemoWorld, project: str, period: tuple[date, date]) -> list[dict[str, Any]]:

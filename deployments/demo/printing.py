@@ -16,6 +16,7 @@ def print_figures(figures: dict[str, Any]) -> None:
     console.print()
     console.print(_custodian_table(figures["custodians"]))
     console.print(_links_table(figures))
+    console.print(_truth_table(figures))
     console.print(_answer_table(figures))
     console.print(_stage_table(figures))
     console.print(f"separation: {figures['separation']}")
@@ -33,6 +34,50 @@ def print_figures(figures: dict[str, Any]) -> None:
         f"without Prefect: nightlink run --as-of {figures['as_of']} --parties {figures['night_settings']}",
         soft_wrap=True,
     )
+
+
+ESTIMATORS = {
+    "null_people": "null people, sealed until the links were published",
+    "posteriors": "calibrated probabilities, summed",
+    "duplicates": "duplicate links",
+    "held_out_sex": "sex, held out of the score",
+    "canary_pairs": "canary pairs, sealed until the links were published",
+    "recapture": "capture and recapture (a range)",
+}
+
+
+def print_estimates(estimates: list[dict[str, Any]]) -> None:
+    """What the night says of itself, before the truth is looked at."""
+    table = Table(title="The night's own estimates, before any truth", title_justify="left")
+    console = Console(highlight=False)
+    console.print()
+    console.print(_with_estimates(table, estimates))
+
+
+def _truth_table(figures: dict[str, Any]) -> Table:
+    """The same estimates beside the truth of the matches."""
+    matches = figures["quality"]["matches"]
+    table = Table(title="The same beside the truth that only this demo knows", title_justify="left")
+    return _with_estimates(table, figures["estimates"], {m: matches[m] for m in ("precision", "recall")})
+
+
+def _with_estimates(
+    table: Table, estimates: list[dict[str, Any]], truth: dict[str, float] | None = None
+) -> Table:
+    for column in (
+        "of the matches",
+        "estimated by",
+        "estimate",
+        "95% interval",
+        *(["truth"] if truth else []),
+    ):
+        table.add_column(column, justify="left" if column in ("of the matches", "estimated by") else "right")
+    for row in estimates:
+        figures = ["-" if row[name] is None else f"{row[name]:.4f}" for name in ("value", "low", "high")]
+        interval = "-" if row["low"] is None else f"{figures[1]} - {figures[2]}"
+        cells = [row["measure"], ESTIMATORS.get(row["estimator"], row["estimator"]), figures[0], interval]
+        table.add_row(*cells, *([f"{truth[row['measure']]:.4f}"] if truth else []))
+    return table
 
 
 def _custodian_table(custodians: dict[str, Any]) -> Table:
@@ -56,12 +101,12 @@ def _links_table(figures: dict[str, Any]) -> Table:
     table.add_column(justify="right")
     table.add_row("pairs scored", f"{candidates['pairs']:,} of {candidates['all_pairs']:,}")
     table.add_row("reduction ratio", f"{candidates['reduction_ratio']:.6f}")
-    table.add_row("links: match", f"{links['match']:,}")
+    table.add_row("links: match (people who do not exist included)", f"{links['match']:,}")
     table.add_row("links: possible match", f"{links['possible_match']:,}")
     scores, model = figures["scores"], figures["model"]
-    table.add_row("the night's own estimate of the matches' precision", f"{scores['expected_precision']:.4f}")
-    table.add_row("the night's own estimate of their recall among links", f"{scores['expected_recall']:.4f}")
-    table.add_row("the night's own estimate of all true pairs", f"{model['expected_matches']:,}")
+    table.add_row("precision that the model expects of the matches", f"{scores['expected_precision']:.4f}")
+    table.add_row("recall that it expects among the links", f"{scores['expected_recall']:.4f}")
+    table.add_row("true pairs that it expects in all", f"{model['expected_matches']:,}")
     for name, label in (("matches", "matches"), ("matches_and_possible", "with possible matches")):
         q = quality[name]
         table.add_row(

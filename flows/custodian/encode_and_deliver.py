@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tasks.custodian.deliver import already_delivered, deliver_encodings
 from tasks.custodian.deliver_content import deliver_content
-from tasks.custodian.encode import encode_identifiers
+from tasks.custodian.encode import add_sealed_people, encode_identifiers
 from tasks.custodian.extract import extract_content, extract_identifiers, open_source
+from tasks.custodian.name_sealed_people import name_sealed_people
 from tasks.custodian.night_folder import night_folder
 from tasks.custodian.normalise import normalise_identifiers
 from tasks.custodian.report_delivery import report_delivery
@@ -31,6 +32,8 @@ def encode_and_deliver(as_of: str | None = None) -> None:
         validated = validate_identifiers(identifiers, night, site, folder)
         normalised = normalise_identifiers(validated, night, site, folder)
         encoded = encode_identifiers(normalised, site, folder)
+        encoded = add_sealed_people(encoded, site)  # null people and canaries: who they are ...
         deliver_content(content, night, site)
+        name_sealed_people(encoded, night, site)  # ... the warehouse learns, the linkage unit does not
         deliver_encodings(encoded, night, site)  # part by part, the manifest last
-        report_delivery(night, site)  # what left, and what did not; it stays here
+        report_delivery(night, site, encoded.sealed)  # what left, and what did not; it stays here

@@ -180,6 +180,29 @@ class HoldLifted(_Event):
     code_version: CodeVersion
 
 
+class PeopleSealed(_Event):
+    """A custodian named the people of its delivery who do not exist: how many, and the digest of the list."""
+
+    kind: Literal["people_sealed"] = "people_sealed"
+    run_id: SafeName
+    project: SafeName
+    as_of: date
+    custodian: SafeName
+    people: Count
+    people_sha256: Sha256Hex
+    code_version: CodeVersion
+
+
+class NightUnsealed(_Event):
+    """Links and entity members of people who do not exist left a published night; how many. The warehouse's word."""
+
+    kind: Literal["night_unsealed"] = "night_unsealed"
+    run_id: SafeName
+    project: SafeName
+    links: Count
+    members: Count
+
+
 class RunFailed(_Event):
     """A run ended without publishing; ``code`` says why, and yesterday's links stay served."""
 
@@ -224,6 +247,8 @@ class PairReviewed(_Event):
 AuditEvent = (
     NightPublished
     | ContentLoaded
+    | PeopleSealed
+    | NightUnsealed
     | RunFailed
     | NightHeld
     | NightApproved

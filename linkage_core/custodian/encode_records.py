@@ -134,6 +134,14 @@ def encode_bucket(
     return EncodedPart(EncodedRecords(pseudonyms[order], evidence), fills)
 
 
+def rows_in_order(
+    bucket: Iterable[pa.RecordBatch], encoder: RecordEncoder
+) -> tuple[pa.RecordBatch, npt.NDArray[np.void]]:
+    """A bucket's rows in the order of their pseudonyms, whatever the order in which they came, and these."""
+    rows, pseudonyms, order = _with_order(bucket, encoder)
+    return rows.take(pa.array(order)), pseudonyms[order]
+
+
 def add_fills(fills: Iterable[tuple[FilterFill, ...]], groups: int) -> tuple[FilterFill, ...]:
     """The fill of each group's filters over several parts."""
     total = (FilterFill(0, 0),) * groups

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linkage_core.custodian.encode_records import RecordEncoder, encode_records
+from linkage_core.custodian.encode_evidence import published_aggregates
+from linkage_core.custodian.encode_records import RecordEncoder, encode_bucket, survey_buckets
 from linkage_core.custodian.key_derivation import derive_custodian_keys
 from linkage_core.custodian.normalise import normalise_batch
 from linkage_core.custodian.record_pseudonyms import record_pseudonyms
+from linkage_core.custodian.sealed_people import OwnRecords, SealedPeople, household_share, seal_people
 from linkage_core.custodian.source_format import SourceFormat
 from linkage_core.custodian.text_columns import SOURCE_ID
 from linkage_core.errors import NightlinkError
@@ -48,6 +50,7 @@ from linkage_core.linkage_unit.one_to_one import pair_tie_keys
 from linkage_core.linkage_unit.quality.estimate import Estimate
 from linkage_core.linkage_unit.quality.judged_links import JudgedLinks
 from linkage_core.linkage_unit.quality.night_quality import precision_estimates
+from linkage_core.linkage_unit.quality.sealed_people import SealedCounts
 from linkage_core.linkage_unit.trained_model import TrainedModel, check_model
 from linkage_core.linkage_unit.trained_odds import judge_patterns
 from linkage_core.protocol.encoded_evidence import EvidenceAggregates, mean_fill
@@ -63,6 +66,7 @@ from linkage_core.protocol.linkage_protocol import (
 )
 
 MODES: tuple[CandidateMode, ...] = get_args(CandidateMode)
+NOBODY, IS_NULL = -1, -2
 STAGES = ("normalise", "encode", "block", "score", "resolve")
 
 
@@ -97,6 +101,14 @@ class LinkageFigures:
     peak_mib: Mapping[str, float]
 
 
+@dataclass(frozen=True)
+class SealedNumbers:
+    """How many people who do not exist each side adds."""
+
+    null_people: int
+    canary_pairs: int
+
+
 @dataclass(frozen=True, repr=False)
 class EncodedSides:
     """What both custodians encoded under one key, and which row each record was.
@@ -108,12 +120,15 @@ class EncodedSides:
     records : two EncodedRecords
     aggregates : two EvidenceAggregates
     rows : two ndarrays of intp
+        People who do not exist follow those that were handed in.
+    sealed : two SealedPeople, optional
     """
 
     protocol: LinkageProtocol
     records: tuple[EncodedRecords, EncodedRecords]
     aggregates: tuple[EvidenceAggregates, EvidenceAggregates]
     rows: tuple[Indices, Indices]
+    sealed: tuple[SealedPeople, SealedPeople] | None = None
 
 
 @dataclass(frozen=True)
@@ -168,6 +183,32 @@ class LinkageRun:
         evidence = (self.sides.records[0].evidence, self.sides.records[1].evidence)
         spec = evidence_of(self.sides.protocol)
         return precision_estimates(judged, self.model, evidence, spec, self.sides.aggregates)
+
+    def sealed_counts(self) -> SealedCounts:
+        """What became of the people who do not exist, as a publication counts it."""
+        if self.sides.sealed is None:
+            return SealedCounts(
+                (self.records_a, self.records_b), int(self.output.sum()), (0, 0), (0, 0), 0, 0
+            )
+        canaries = tuple(canary_numbers(side) for side in self.sides.sealed)
+        real = (self.records_a - len(canaries[0]), self.records_b - len(canaries[1]))
+        matched = self.links.pairs[self.output]
+        beyond = (self.rows_a[matched] - real[0], self.rows_b[matched] - real[1])
+        number = [
+            np.where(rows >= 0, np.append(c, NOBODY)[np.maximum(rows, -1)], NOBODY)
+            for rows, c in zip(beyond, canaries, strict=True)
+        ]
+        nulls_matched = tuple(
+            int(((n == IS_NULL) & (other < 0)).sum()) for n, other in zip(number, beyond[::-1], strict=True)
+        )
+        return SealedCounts(
+            real,
+            int(((beyond[0] < 0) & (beyond[1] < 0)).sum()),
+            (int((canaries[0] == IS_NULL).sum()), int((canaries[1] == IS_NULL).sum())),
+            (nulls_matched[0], nulls_matched[1]),
+            int(np.isin(canaries[0][canaries[0] >= 0], canaries[1]).sum()),
+            int(((number[0] >= 0) & (number[0] == number[1])).sum()),
+        )
 
     @property
     def output(self) -> npt.NDArray[np.bool_]:
@@ -240,12 +281,15 @@ def link_sides(
     *,
     source_format: SourceFormat | None = None,
     trained: TrainedModel | None = None,
+    sealed: SealedNumbers | None = None,
 ) -> LinkageRun:
     """Both custodians' part and then the linkage unit's, without any truth: :func:`encode_sides`, then
     :func:`link_encoded`. A trained model knows the protocol's fields, so the protocol is kept whole for it.
     """
     whole = trained is not None
-    sides = encode_sides(side_a, side_b, key, protocol, meter, source_format=source_format, whole=whole)
+    sides = encode_sides(
+        side_a, side_b, key, protocol, meter, source_format=source_format, whole=whole, sealed=sealed
+    )
     return link_encoded(sides, meter, trained)
 
 
@@ -258,6 +302,7 @@ def encode_sides(
     *,
     source_format: SourceFormat | None = None,
     whole: bool = False,
+    sealed: SealedNumbers | None = None,
 ) -> EncodedSides:
     """Both custodians' part.
 
@@ -273,6 +318,8 @@ def encode_sides(
         How both sides write their values.
     whole : bool
         Keep the protocol as it is: fields that the sides lack are null, as in a night.
+    sealed : SealedNumbers, optional
+        People who do not exist, added behind each side's own.
 
     Raises
     ------
@@ -283,11 +330,22 @@ def encode_sides(
     records = [normalise_batch(side, protocol, written).records for side in (side_a, side_b)]
     meter.stage("normalise")
     agreed = protocol if whole else agreed_protocol(protocol, records[0], records[1])
+    added = (
+        None
+        if sealed is None
+        else tuple(_seal(side, agreed, key, s, sealed) for s, side in enumerate(records))
+    )
     (encoded_a, aggregates_a, rows_a), (encoded_b, aggregates_b, rows_b) = (
-        _encode(side, agreed, key, s) for s, side in enumerate(records)
+        _encode(side, agreed, key, s, added and added[s].records) for s, side in enumerate(records)
     )
     meter.stage("encode")
-    return EncodedSides(agreed, (encoded_a, encoded_b), (aggregates_a, aggregates_b), (rows_a, rows_b))
+    return EncodedSides(
+        agreed,
+        (encoded_a, encoded_b),
+        (aggregates_a, aggregates_b),
+        (rows_a, rows_b),
+        None if added is None else (added[0], added[1]),
+    )
 
 
 def link_encoded(sides: EncodedSides, meter: StageMeter, trained: TrainedModel | None = None) -> LinkageRun:
@@ -385,16 +443,46 @@ def common_fields(
 
 
 def _encode(
-    records: pa.RecordBatch, protocol: LinkageProtocol, key: bytes, site: int
+    records: pa.RecordBatch,
+    protocol: LinkageProtocol,
+    key: bytes,
+    site: int,
+    sealed: pa.RecordBatch | None = None,
 ) -> tuple[EncodedRecords, EvidenceAggregates, Indices]:
-    """One custodian's records, its aggregates, and which row each record was."""
+    """One custodian's records, its aggregates, and which row each record was; sealed people are not surveyed."""
     site_key = hashlib.sha256(b"site %d of " % site + key).digest()
     encoder = RecordEncoder(protocol, derive_custodian_keys(key, protocol), site_key)
-    encoded, aggregates = encode_records(records, encoder)
+    survey = survey_buckets([[records]], records.num_rows, encoder)
+    if sealed is not None:
+        records = pa.concat_batches([records.select(sealed.schema.names), sealed])
+    part = encode_bucket([records], encoder, replace(survey, records=records.num_rows))
     pseudonyms = record_pseudonyms(
         site_key, records.column(SOURCE_ID), project=protocol.project, epoch=protocol.key_epoch
     )
-    return encoded, aggregates, pseudonym_order(pseudonyms)
+    aggregates = published_aggregates(
+        replace(survey, records=records.num_rows), part.fills, encoder.evidence.spec
+    )
+    return part.records, aggregates, pseudonym_order(pseudonyms)
+
+
+def _seal(
+    records: pa.RecordBatch, protocol: LinkageProtocol, key: bytes, site: int, wanted: SealedNumbers
+) -> SealedPeople:
+    places = np.arange(records.num_rows) / max(records.num_rows, 1)
+    return seal_people(
+        OwnRecords(records, places),
+        protocol,
+        key,
+        custodian=str(site),
+        null_people=wanted.null_people,
+        canary_pairs=wanted.canary_pairs,
+        household_share=household_share([records], protocol),
+    )
+
+
+def canary_numbers(sealed: SealedPeople) -> npt.NDArray[np.int64]:
+    """Numbers of pairs; int64, :data:`IS_NULL` for a null person."""
+    return np.array([IS_NULL if c is None else c for c in sealed.canaries], np.int64)
 
 
 def _judge_pairs(

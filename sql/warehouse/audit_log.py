@@ -119,6 +119,22 @@ def read_buried(connection: Connection, project: str) -> Iterator[Row[Any]]:
     return _stream(connection, "read_buried", project=project)
 
 
+def read_sealed_links(connection: Connection, project: str) -> Iterator[Row[Any]]:
+    """Leaves of a project's links with people who do not exist, each with the fence of its only night."""
+    return _stream(connection, "read_sealed_links", project=project)
+
+
+def read_sealed_members(connection: Connection, project: str) -> Iterator[Row[Any]]:
+    """As :func:`read_sealed_links`, of entity members."""
+    return _stream(connection, "read_sealed_members", project=project)
+
+
+def count_sealed(connection: Connection) -> dict[str, tuple[int, int]]:
+    """Links and members of people who do not exist, by run; runs without any are left out."""
+    counts = {row.run_id: (row.links, row.members) for row in _stream(connection, "count_sealed")}
+    return {run_id: count for run_id, count in counts.items() if any(count)}
+
+
 def read_all_deliveries(connection: Connection) -> dict[str, dict[str, str]]:
     """The manifests' digests of every run's deliveries, by run and custodian."""
     found: dict[str, dict[str, str]] = {}

@@ -46,6 +46,18 @@ SELECT replace(m.entity_id::text, '-', '') AS entity_id, m.custodian, replace(m.
 -- Leaves of rows that were erased, or expired, since.
 SELECT t.kind, t.leaf, t.leaf_named, t.from_fence, t.until_fence FROM linkage.tombstone AS t WHERE t.project = :project;
 
+-- name: read_sealed_links
+-- Leaves of links with people who do not exist: they were in one night's table alone.
+SELECT s.leaf, s.leaf_named, r.fence FROM sealed.link AS s JOIN linkage.link_run AS r USING (run_id) WHERE s.project = :project;
+
+-- name: read_sealed_members
+SELECT s.leaf, r.fence FROM sealed.member AS s JOIN linkage.link_run AS r USING (run_id) WHERE s.project = :project;
+
+-- name: count_sealed
+SELECT r.run_id, (SELECT count(*) FROM sealed.link AS s WHERE s.run_id = r.run_id) AS links,
+       (SELECT count(*) FROM sealed.member AS s WHERE s.run_id = r.run_id) AS members
+  FROM linkage.link_run AS r;
+
 -- name: read_all_deliveries
 SELECT u.run_id, d.custodian, d.manifest_sha256
   FROM linkage.run_delivery AS u JOIN linkage.delivery AS d USING (manifest_sha256);

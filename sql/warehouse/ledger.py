@@ -128,6 +128,13 @@ def fail_run(engine: Engine, run: LedgerRun, code: str, event: str) -> bool:
         return bool(answer.scalar_one())
 
 
+def read_estimates(engine: Engine, run_id: str) -> list[dict[str, Any]]:
+    """What a published run said of its own matches: measure, estimator, value, low, high, basis; no truth."""
+    with warehouse_transaction(engine, doing="reading a run's estimates") as connection:
+        rows = connection.execute(text(_statements()["read_estimates"]), {"run_id": run_id})
+        return [dict(row) for row in rows.mappings()]
+
+
 def read_run(engine: Engine, run_id: str) -> LedgerRun | None:
     """The ledger's row of a run, or None."""
     with warehouse_transaction(engine, doing="reading the ledger") as connection:

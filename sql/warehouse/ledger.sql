@@ -17,5 +17,10 @@ SELECT r.* FROM linkage.project AS p JOIN linkage.link_run AS r ON r.run_id = p.
 -- In the order of their fences, which is the order in which they began.
 SELECT r.* FROM linkage.link_run AS r WHERE r.project = :project ORDER BY r.fence;
 
+-- name: read_estimates
+-- What a run said of its own matches, without any truth.
+SELECT q.measure, q.estimator, q.value, q.low, q.high, q.basis FROM linkage.quality_estimate AS q
+ WHERE q.run_id = :run_id ORDER BY q.measure, q.custodian_a, q.custodian_b, q.estimator;
+
 -- name: try_lock
 SELECT pg_catalog.pg_try_advisory_lock(:key);

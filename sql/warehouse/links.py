@@ -20,6 +20,7 @@ from sql.engine import retry_transient
 from sql.statements import load_statements
 from sql.warehouse.ledger import LedgerRun, find_run
 from sql.warehouse.review import queue_pairs
+from sql.warehouse.sealed import UnsealedCounts, read_unsealed, record_unsealed
 from sql.warehouse.transactions import warehouse_errors, warehouse_transaction
 
 LinkRow = tuple[str, str, str, str, Sequence[str]] | tuple[str, str, str, str, Sequence[str], str, str]
@@ -66,6 +67,8 @@ class Publication:
 
 
 EventMaker = Callable[[LinkChanges, Iterator[EntityRow]], str]
+UnsealedEstimator = Callable[[UnsealedCounts], Sequence[Mapping[str, Any]]]
+"""From a published night's counts to rows of estimates: measure, estimator, value, low, high, basis."""
 
 
 def publish_links(
@@ -78,6 +81,7 @@ def publish_links(
     make_event: EventMaker,
     entities: Callable[[], Iterable[EntityRow]] | None = None,
     reviews: Sequence[Mapping[str, Any]] = (),
+    estimate: UnsealedEstimator = lambda counts: (),
     retry_window_s: float = 60.0,
 ) -> Publication:
     """Stage and publish a run's links, its deliveries and its audit event in one transaction.
@@ -106,6 +110,8 @@ def publish_links(
         apart. Left out, the matches of a one-to-one night of two custodians are its entities.
     reviews : sequence of mapping
         Possible matches with masked evidence, for the reviewers' queue: all that are possible tonight.
+    estimate : callable, optional
+        What the people who do not exist, once they are counted and taken out, say of the links.
 
     Raises
     ------
@@ -121,7 +127,7 @@ def publish_links(
                 return earlier
             link_count = stage_links(connection, run, rows())
             queue_pairs(connection, run, reviews)
-            return publish_staged_links(
+            publication = publish_staged_links(
                 connection,
                 run,
                 link_count,
@@ -130,6 +136,8 @@ def publish_links(
                 make_event=make_event,
                 member_count=stage_entities(connection, run, None if entities is None else entities()),
             )
+            _estimate_unsealed(connection, run, estimate)
+            return publication
 
     return retry_transient(attempt, window_s=retry_window_s)
 
@@ -205,6 +213,16 @@ def publish_staged_links(
             },
         )
         return _publication(published.mappings().one())
+
+
+def _estimate_unsealed(connection: Connection, run: LedgerRun, estimate: UnsealedEstimator) -> None:
+    rows = [
+        {**row, "custodian_a": counts.custodian_a, "custodian_b": counts.custodian_b}
+        for counts in read_unsealed(connection, run.run_id)
+        for row in estimate(counts)
+    ]
+    if rows:
+        record_unsealed(connection, run.run_id, run.fence, rows)
 
 
 def _as_json(value: Any) -> str:

@@ -31,6 +31,7 @@ _DEFINITIONS = (
     "schema/access_functions.sql",
     "schema/review_functions.sql",
     "schema/erasure_functions.sql",
+    "schema/sealed_functions.sql",
     "schema/ledger_functions.sql",
     "schema/content_functions.sql",
     "roles/row_security.sql",

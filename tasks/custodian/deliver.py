@@ -281,7 +281,7 @@ def _describe(
         state_digest=state_digest(written.rows),
         changes=written.changes,
         parts=written.parts,
-        extracted=validated.extracted,
+        extracted=validated.extracted + encoded.made_up,
         rejected=validated.rejected,
         rejected_by_rule=validated.rejected_by_rule,
         expectations=tuple(encoded.normalised.expectations),

@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 
 from linkage_core.custodian.key_derivation import derive_custodian_keys
+from linkage_core.custodian.sealed_people import SealedPeople
 from linkage_core.protocol.delivery_manifest import DeliveryManifest, open_manifest
 from linkage_core.protocol.leaving_columns import LeavingColumn, leaving_columns
 from linkage_core.protocol.linkage_protocol import protocol_fingerprint
@@ -43,13 +44,23 @@ _MANIFEST_COLUMNS = (
 )
 
 
+_SEALED_LINE = (
+    "which of the delivered records are {} people who do not exist (added for estimates of quality): that went to the "
+    "warehouse under their pseudonyms, past the linkage unit"
+)
+
+
 @stage("report delivery")
-def report_delivery(night: date, site: CustodianSite) -> None:
-    """Write ``state_folder/reports/DATE.txt`` and ``.json`` about the night's newest delivery."""
+def report_delivery(night: date, site: CustodianSite, sealed: SealedPeople | None = None) -> None:
+    """Write ``state_folder/reports/DATE.txt`` and ``.json`` about the night's newest delivery.
+
+    People who do not exist are of the delivery, and not of the source: they are told apart, here alone.
+    """
+    made_up = 0 if sealed is None else sealed.records.num_rows
     folder = complete_deliveries(site.settings.exchange, site.name, night.isoformat())[-1]
     data = read_file(folder, MANIFEST_NAME, MANIFEST_MAX_BYTES)
     manifest = open_manifest(data, site.signing_key.public_key())
-    report = _report(manifest, data, site)
+    report = _report(manifest, data, site, made_up)
     home = site.settings.state_folder / "reports"
     home.mkdir(mode=0o700, exist_ok=True)
     path = home / f"{night.isoformat()}.txt"
@@ -57,9 +68,8 @@ def report_delivery(night: date, site: CustodianSite) -> None:
     write_whole(path.with_suffix(".json"), report_json(report))
     since = manifest.changes
     brought = "" if since is None else f", {manifest.rows_in_parts} of them new since {since.base_sequence}"
-    verdict = (
-        f"{manifest.row_count} of {manifest.extracted} rows delivered{brought}, {manifest.rejected} rejected"
-    )
+    rows, read = manifest.row_count - made_up, manifest.extracted - made_up
+    verdict = f"{rows} of {read} rows delivered{brought}, {manifest.rejected} rejected"
     announce(
         f"verdict: {verdict}; delivered to {folder.path}; report in {path}{_reasons(manifest.rejected, night, site)}"
     )
@@ -82,7 +92,7 @@ def _reasons(rejected: int, night: date, site: CustodianSite) -> str:
     return f"; row numbers and reasons in {path}" if rejected else ""
 
 
-def _report(manifest: DeliveryManifest, data: bytes, site: CustodianSite) -> EdgeReport:
+def _report(manifest: DeliveryManifest, data: bytes, site: CustodianSite, made_up: int) -> EdgeReport:
     columns = leaving_columns(site.protocol)
     parts = [LeavingFile(part.name, part.rows, part.bytes, part.sha256, columns) for part in manifest.parts]
     gone = None if manifest.changes is None else manifest.changes.gone
@@ -105,8 +115,8 @@ def _report(manifest: DeliveryManifest, data: bytes, site: CustodianSite) -> Edg
             "sequence": str(manifest.sequence),
         },
         warnings=(),
-        rows_read=manifest.extracted,
-        rows_encoded=manifest.row_count,
+        rows_read=manifest.extracted - made_up,
+        rows_encoded=manifest.row_count - made_up,
         rows_rejected=manifest.rejected,
         rejected_by_rule=dict(manifest.rejected_by_rule),
         rule_meanings={**FILE_RULES, **ROW_RULES},
@@ -118,6 +128,7 @@ def _report(manifest: DeliveryManifest, data: bytes, site: CustodianSite) -> Edg
             "this report, and the list of rejected rows (row numbers, fields and reason codes)",
             "digests of the delivered rows, by which the next delivery tells what changed (delivered.state, sealed)",
             *_content_line(site),
+            *([_SEALED_LINE.format(made_up)] if made_up else []),
         ),
         order="that of the record pseudonyms, which has nothing to do with the input's",
         code_version=code_version(),

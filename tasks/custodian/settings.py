@@ -90,6 +90,16 @@ class QualitySettings(Settings):
     """The largest share of missing values for a field; fields that are not named may be missing altogether."""
 
 
+class SealedPeopleSettings(Settings):
+    """People who do not exist, added each night so that links can be counted that are known to be wrong, or right."""
+
+    null_people: Annotated[int, Field(ge=0, le=100_000)] = 0
+    canary_pairs: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """How many; both custodians need the same canaries, so that the smaller number counts."""
+    most_share: Annotated[float, Field(ge=0, le=0.2)] = 0.02
+    """At most this share of the records each, in small registers."""
+
+
 class CustodianSettings(Settings):
     """One custodian's settings file (``deployments/settings/hospital.toml``)."""
 
@@ -112,11 +122,21 @@ class CustodianSettings(Settings):
     must_not_read: tuple[SettingsPath, ...] = ()
     source: Source
     quality: QualitySettings = QualitySettings()
+    sealed_people: SealedPeopleSettings = SealedPeopleSettings()
 
     @model_validator(mode="after")
     def _content_has_a_way(self) -> Self:
         if (self.source.content_table is None) != (self.warehouse_content_url_file is None):
             raise ValueError("content needs both its source and warehouse_content_url_file")
+        return self
+
+    @model_validator(mode="after")
+    def _sealed_people_can_be_named(self) -> Self:
+        asked = self.sealed_people.null_people or self.sealed_people.canary_pairs
+        if asked and self.warehouse_content_url_file is None:
+            raise ValueError(
+                "sealed people need warehouse_content_url_file, to tell the warehouse who they are"
+            )
         return self
 
 

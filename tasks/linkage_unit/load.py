@@ -33,6 +33,7 @@ from sql.warehouse.links import Delivery, EntityRow, LinkChanges, LinkRow, publi
 from tasks.linkage_unit.linked_custodians import JoinedEntities, LinkedCustodians
 from tasks.linkage_unit.receive import ErasedOf, ReceivedDelivery
 from tasks.linkage_unit.settings import LinkageUnit
+from tasks.linkage_unit.unsealed import unsealed_rows
 from tasks.linkage_unit.work_folder import remove_work
 from tasks.protocol.code_version import code_version
 from tasks.protocol.stages import announce, stage
@@ -124,6 +125,7 @@ def load_links(
         ),
         entities=None if entities is None else lambda: entities.rows,
         reviews=reviews,
+        estimate=unsealed_rows,
     )
     changes = publication.links
     announce(f"links opened: {changes.opened}, closed: {changes.closed}, kept: {changes.kept}")

@@ -10,7 +10,13 @@ from linkage_core.audit.log_check import Finding
 from linkage_core.linkage_unit.entity_clusters import digest_of_entity_rows, member_line
 from linkage_core.linkage_unit.link_table import link_line
 from linkage_core.linkage_unit.published_rows import PublishedRows, Version
-from sql.warehouse.audit_log import read_buried, read_link_versions, read_member_versions
+from sql.warehouse.audit_log import (
+    read_buried,
+    read_link_versions,
+    read_member_versions,
+    read_sealed_links,
+    read_sealed_members,
+)
 from sql.warehouse.transactions import Connection
 
 NO_ENTITIES = digest_of_entity_rows([])
@@ -56,6 +62,9 @@ def _links(
         if row.kind == "link":
             named.append((bytes(row.leaf_named), row.from_fence, row.until_fence))
             unnamed.append((bytes(row.leaf), row.from_fence, row.until_fence))
+    for row in read_sealed_links(connection, project):
+        named.append((bytes(row.leaf_named), row.fence, row.fence + 1))
+        unnamed.append((bytes(row.leaf), row.fence, row.fence + 1))
     return PublishedRows(named), PublishedRows(unnamed)
 
 
@@ -66,6 +75,8 @@ def _members(connection: Connection, project: str) -> Iterator[Version]:
     for row in read_buried(connection, project):
         if row.kind == "member":
             yield bytes(row.leaf), row.from_fence, row.until_fence
+    for row in read_sealed_members(connection, project):
+        yield bytes(row.leaf), row.fence, row.fence + 1
 
 
 def _told_together(

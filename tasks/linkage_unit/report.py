@@ -7,10 +7,12 @@ from typing import Any
 
 from linkage_core.errors import NightlinkError
 from sql.warehouse.ledger import LedgerRun, read_run
+from sql.warehouse.sealed import unsealed_of_run
 from tasks.linkage_unit.load import NightRun
 from tasks.linkage_unit.report_artifact import render_report_artifact
 from tasks.linkage_unit.report_page import render_report_page
 from tasks.linkage_unit.settings import LinkageUnit
+from tasks.linkage_unit.unsealed import with_unsealed
 from tasks.protocol.stages import announce, stage
 from tasks.protocol.watched import watched
 
@@ -54,7 +56,8 @@ def read_summary(run: NightRun) -> dict[str, Any]:
             expected="a published run to report on",
             remedy="Run the night again.",
         )
-    return {**ledger.counts, "publication": _publication(ledger)}
+    counts = with_unsealed(dict(ledger.counts), unsealed_of_run(run.engine, run.ledger.run_id))
+    return {**counts, "publication": _publication(ledger)}
 
 
 def _publication(ledger: LedgerRun) -> dict[str, Any]:

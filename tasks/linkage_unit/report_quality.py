@@ -12,6 +12,10 @@ from typing import Any
 from .report_wording import NOT_RECORDED, ratio, safe_text, share, suppress_small
 
 ESTIMATORS = {
+    "null_people": (
+        "Null people, sealed until the links were published",
+        "how often people who do not exist were matched; it says little of relatives",
+    ),
     "posteriors": (
         "Posterior sums, bootstrapped by household",
         "the model's probabilities, calibrated by rivals of sure links",
@@ -49,8 +53,26 @@ def recall_sentences(summary: Mapping[str, Any]) -> list[str]:
                 f" Passes that share no field, taken two by two as capture and recapture, put recall between "
                 f"{ratio(known.get('low'))} and {ratio(known.get('high'))}; that tends to be too high."
             )
+        canaries = two.get("canary_recall")
+        if canaries:
+            told += (
+                f" Of {suppress_small(canaries.get('basis'))} canary pairs, sealed until the links were published, "
+                f"a share of {ratio(canaries.get('value'))} was found (95%: {ratio(canaries.get('low'))} to "
+                f"{ratio(canaries.get('high'))}); their errors are made up."
+            )
         sentences.append(told)
+    sentences += [_taken_out(two) for two in summary.get("unsealed", [])]
     return sentences
+
+
+def _taken_out(counts: Mapping[str, Any]) -> str:
+    people = [int(counts.get("sealed_a", 0)), int(counts.get("sealed_b", 0))]
+    names = [safe_text(counts.get("custodian_a")), safe_text(counts.get("custodian_b"))]
+    return (
+        f"Counted above and taken out before anybody could see them: {suppress_small(people[0])} people of "
+        f"{names[0]} and {suppress_small(people[1])} of {names[1]} who do not exist, with their links; "
+        f"{suppress_small(counts.get('matches_left'))} matches of real records were published."
+    )
 
 
 def subgroup_tables(summary: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, list[str]]]]]:

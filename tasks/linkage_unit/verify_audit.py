@@ -10,6 +10,7 @@ from pathlib import Path
 from linkage_core.audit.audit_events import (
     AuditEvent,
     NightPublished,
+    NightUnsealed,
     RecordErased,
     RetentionApplied,
     digest_of_summary,
@@ -22,6 +23,7 @@ from sql.engine import make_engine
 from sql.warehouse.audit_log import (
     RecordedPublication,
     count_buried,
+    count_sealed,
     read_all_deliveries,
     read_entries,
     read_nodes,
@@ -88,6 +90,7 @@ def verify_audit(url_file: Path, witnessed: Witnessed | None = None) -> Verified
             links |= counts
             findings += wrong
         findings += _compare_buried((event for _, _, event in told), count_buried(connection))
+        findings += _compare_sealed((event for _, _, event in told), count_sealed(connection))
     if findings:
         raise _broken(findings)
     return VerifiedAudit(
@@ -138,6 +141,14 @@ def _compare_buried(events: Iterable[AuditEvent], found: dict[tuple[str, str], i
     for project, kind in sorted(set(+told) | set(found)):
         if told[project, kind] != found.get((project, kind), 0):
             yield Finding(f"project {project}", f"another number of buried {kind}s than was entered")
+
+
+def _compare_sealed(events: Iterable[AuditEvent], found: dict[str, tuple[int, int]]) -> Iterator[Finding]:
+    """A real link could be hidden among those of people who do not exist: events say how many there are."""
+    told = {e.run_id: (e.links, e.members) for e in events if isinstance(e, NightUnsealed)}
+    for run_id in sorted(set(told) | set(found)):
+        if told.get(run_id, (0, 0)) != found.get(run_id, (0, 0)):
+            yield Finding(f"night {run_id}", "another number of sealed links or members than was entered")
 
 
 def _broken(findings: list[Finding]) -> NightlinkError:

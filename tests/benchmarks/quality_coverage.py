@@ -1,12 +1,12 @@
 """How often the 95% intervals of the night's own estimates hold the true precision.
 
     python -m tests.benchmarks.quality_coverage [--data ../shared/data] [--sets a,b] [--seeds 20] [--first-seed 0]
-        [--people 4000]
+        [--people 4000] [--null-people 200] [--canary-pairs 100]
 
 For each set and seed: so many people of side A are drawn at random, side B in the same share, matches drawn together;
-a fresh key; the whole linkage; then each estimator's interval against the truth. Printed per set and estimator: seeds
-in which it could be computed, in which its interval holds the true precision, its mean width, and the mean of the
-estimate and of the truth.
+a fresh key; null people and canary pairs added; the whole linkage; then each estimator's interval against the truth.
+Printed per set and estimator: seeds in which it could be computed, in which its interval holds the true precision, its
+mean width, and the mean of the estimate and of the truth.
 """
 
 from __future__ import annotations
@@ -18,33 +18,68 @@ from pathlib import Path
 
 import numpy as np
 
-from linkage_core.evaluation.evaluate_linkage import StageMeter, link_sides
+from linkage_core.evaluation.evaluate_linkage import LinkageRun, SealedNumbers, StageMeter, link_sides
 from linkage_core.evaluation.linkage_quality import mark_true_pairs
+from linkage_core.linkage_unit.quality.estimate import Estimate
+from linkage_core.linkage_unit.quality.night_quality import DUPLICATES, HELD_OUT_SEX, POSTERIORS
+from linkage_core.linkage_unit.quality.sealed_people import (
+    NULL_PEOPLE,
+    precision_by_null_people,
+    recall_by_canaries,
+)
 from linkage_core.protocol.linkage_protocol import parse_protocol
 from tests.benchmarks.evaluate_sets import BASELINES, ROOT, Columns, _batch, load_set
 
-ESTIMATORS = ("posteriors", "duplicates", "held_out_sex")
+ESTIMATORS = (NULL_PEOPLE, POSTERIORS, DUPLICATES, HELD_OUT_SEX)
 Sides = tuple[Columns, Columns, tuple[np.ndarray, np.ndarray]]
 
 
 def main() -> None:
     options = _options()
     protocol = parse_protocol((ROOT / "deployments" / "linkage_protocol.toml").read_text())
+    sealed = SealedNumbers(options.null_people, options.canary_pairs)
     print("set | estimator | seeds | covered | covered, share | mean estimate | mean truth | mean width")
     for name in options.sets.split(","):
         whole = load_set(Path(options.data), name, 0.0, 0.0, 0)
         if whole is None:
             print(f"{name}: not there, skipped")
             continue
-        rows = []
+        rows, recalls = [], []
         for seed in range(options.first_seed, options.first_seed + options.seeds):
             side_a, side_b, truth = sample_people(whole, options.people, seed)
             key = hashlib.sha256(f"coverage {seed}".encode()).digest()
-            run = link_sides(_batch(side_a), _batch(side_b), key, protocol, StageMeter(time.perf_counter))
-            matched = run.links.pairs[run.output]
-            true = float(mark_true_pairs(run.rows_a[matched], run.rows_b[matched], *truth).mean())
-            rows.append((true, run.precision_estimates()))
+            meter = StageMeter(time.perf_counter)
+            run = link_sides(_batch(side_a), _batch(side_b), key, protocol, meter, sealed=sealed)
+            precision, recall = true_quality(run, (len(side_a["rid"]), len(side_b["rid"])), truth)
+            rows.append((precision, _told(run)))
+            recalls.append((recall, recall_by_canaries(run.sealed_counts())))
         _print_set(name, rows)
+        _print_recall(name, recalls)
+
+
+def true_quality(
+    run: LinkageRun, people: tuple[int, int], truth: tuple[np.ndarray, np.ndarray]
+) -> tuple[float, float]:
+    """Precision and recall of the matches of people who exist."""
+    matched = run.links.pairs[run.output]
+    rows_a, rows_b = run.rows_a[matched], run.rows_b[matched]
+    real = (rows_a < people[0]) & (rows_b < people[1])
+    right = mark_true_pairs(rows_a[real], rows_b[real], *truth)
+    return float(right.mean()), float(right.sum() / len(truth[0]))
+
+
+def _told(run: LinkageRun) -> dict[str, Estimate]:
+    by_null_people = precision_by_null_people(run.sealed_counts())
+    told = {} if by_null_people is None else {NULL_PEOPLE: by_null_people}
+    return {**told, **run.precision_estimates()}
+
+
+def _print_recall(name: str, rows: list) -> None:
+    """What canaries say beside the true recall; their errors are made up, so that no coverage is claimed."""
+    told = [found.value for _, found in rows if found is not None]
+    if told:
+        true = np.mean([recall for recall, _ in rows])
+        print(f"{name} | recall by canaries {np.mean(told):.4f}, true recall {true:.4f}", flush=True)
 
 
 def sample_people(whole: Sides, people: int, seed: int) -> Sides:
@@ -89,6 +124,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--people", type=int, default=4000)
+    parser.add_argument("--null-people", type=int, default=200)
+    parser.add_argument("--canary-pairs", type=int, default=100)
     return parser.parse_args()
 
 

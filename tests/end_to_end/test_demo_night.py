@@ -111,9 +111,17 @@ def test_the_figures_are_complete_and_the_researchers_answer_is_near_the_truth(
     figures = watched["figures"]
     assert set(figures) >= {
         "as_of", "custodians", "candidates", "links", "quality", "answer", "answer_period", "audit", "prefect_ui",
-        "report", "seconds", "peak_mib", "separation",
+        "report", "seconds", "peak_mib", "separation", "estimates",
     }  # fmt: skip
     assert set(figures["custodians"]) == {"hospital", "pharmacy"}
+    told = {(row["measure"], row["estimator"]) for row in figures["estimates"]}
+    assert told >= {("precision", "null_people"), ("precision", "posteriors"), ("recall", "canary_pairs")}
+    output = watched["output"]
+    before, beside = (
+        output.index("before any truth"),
+        output.index("beside the truth that only this demo knows"),
+    )
+    assert before < beside
     assert figures["quality"]["matches"]["precision"] > 0.95
     assert figures["quality"]["matches"]["recall"] > 0.7
     shown = [row for row in figures["answer"] if not row["suppressed"]]

@@ -6,7 +6,7 @@ INSERT INTO content.custodian (custodian, loader_role) VALUES ({custodian}, {rol
 ON CONFLICT (custodian) DO UPDATE SET loader_role = excluded.loader_role;
 GRANT USAGE ON SCHEMA warehouse, content TO {role};
 GRANT SELECT ON warehouse.migration, warehouse.definition TO {role};
-GRANT EXECUTE ON FUNCTION content.empty_staging, content.publish_content TO {role};
+GRANT EXECUTE ON FUNCTION content.empty_staging, content.publish_content, content.seal_people TO {role};
 
 -- name: admit_to_database
 GRANT CONNECT ON DATABASE {database} TO {role};

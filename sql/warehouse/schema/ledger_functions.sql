@@ -300,6 +300,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_run linkage.link_run := linkage.check_fence(p_run_id, p_fence);
     v_staged bigint;
+    v_unsealed record;
 BEGIN
     IF v_run.status <> 'running' THEN
         RAISE EXCEPTION 'fenced' USING ERRCODE = 'NL001';
@@ -316,6 +317,7 @@ BEGIN
     SELECT r.links_opened, r.links_closed, r.links_kept INTO links_opened, links_closed, links_kept
       FROM linkage.replace_links(v_run) AS r;
     PERFORM linkage.replace_entities(v_run);
+    SELECT * INTO v_unsealed FROM linkage.unseal_run(v_run);  -- readers never see who does not exist
     PERFORM access.name_run(p_run_id);
     DELETE FROM linkage.link_staging AS s WHERE s.run_id = p_run_id;
     DELETE FROM linkage.entity_staging AS s WHERE s.run_id = p_run_id;
@@ -329,6 +331,11 @@ BEGIN
     PERFORM linkage.check_approval(p_run_id, p_event);
     PERFORM linkage.record_quality(p_run_id, p_counts);
     SELECT a.sequence, a.event_hash INTO audit_sequence, audit_event_hash FROM audit.append_event(p_event) AS a;
+    IF EXISTS (SELECT FROM linkage.unsealed AS u WHERE u.run_id = p_run_id) THEN
+        PERFORM audit.append_event('{"kind":"night_unsealed","links":' || v_unsealed.links || ',"members":'
+            || v_unsealed.members || ',"project":' || to_json(v_run.project) || ',"run_id":' || to_json(p_run_id) || '}');
+        links_opened := links_opened - v_unsealed.links;  -- from here on: what readers are served
+    END IF;
     UPDATE linkage.link_run AS r SET status = 'published', finished_at = clock_timestamp(), counts = p_counts,
         links_opened = publish_run.links_opened, links_closed = publish_run.links_closed,
         links_kept = publish_run.links_kept, audit_sequence = publish_run.audit_sequence,

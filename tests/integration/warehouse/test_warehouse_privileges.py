@@ -199,6 +199,7 @@ WITHOUT_EVENT = {
     "linkage.count_erasure": "counts",
     "linkage.count_expired": "counts",
     "linkage.queue_pairs": "queues pairs for review, in the transaction in which publish_run publishes with its event",
+    "linkage.record_unsealed": "keeps estimates of counts that publish_run wrote, once, in its transaction",
     "content.empty_staging": "empties staging alone",
 }
 

@@ -97,7 +97,8 @@ class Warehouse:
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
-                " WHERE schemaname IN ('linkage', 'content', 'audit', 'access', 'review', 'warehouse') ORDER BY 1"
+                " WHERE schemaname IN"
+                " ('linkage', 'content', 'audit', 'access', 'review', 'sealed', 'warehouse') ORDER BY 1"
             )
             for (table,) in cursor.fetchall():
                 cursor.execute(f"SELECT t::text FROM {table} AS t ORDER BY 1")
