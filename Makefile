@@ -126,3 +126,11 @@ LINKS ?= 10000000
 .PHONY: bench-warehouse
 bench-warehouse: setup ## the cookbook's questions over LINKS generated links: times, and no sequential scan in a plan
 	@$(BIN)/python -m tests.benchmarks.bench_warehouse --links $(LINKS) $(if $(FOLDER),--folder $(FOLDER))
+
+# A month on real servers and processes, with people's lives and faults; ends with I1 to I8 checked, and a picture.
+MONTH_PEOPLE := $(if $(filter file,$(origin PEOPLE)),20000,$(PEOPLE))
+NIGHTS ?= 30
+.PHONY: simulate-month
+simulate-month: setup ## NIGHTS nights with PEOPLE a side: quality and cost by night, deployments/pictures/month.svg
+	@$(BIN)/python -m tests.faults.simulate_month --people $(MONTH_PEOPLE) --nights $(NIGHTS) \
+		--json build/month.json
