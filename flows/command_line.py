@@ -16,6 +16,7 @@ from linkage_core.errors import NightlinkError
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("deployments.demo.command", "a whole night on real parts, on this machine"),
     "run": ("flows.coordinator.run_command", "one night without Prefect, each party in a process of its own"),
+    "catch-up": ("flows.linkage_unit.catch_up", "link the nights that were missed, in their order"),
     "evaluate": ("deployments.evaluation.command", "how well two sides with a known truth are linked"),
     "train-model": ("deployments.evaluation.train_command", "a match model from sides with a known truth"),
     "custodian": (
