@@ -1,0 +1,126 @@
+"""Commands of a site with settings: its night, receipts, and what is deleted. Zone: custodian.
+
+Everything heavy is imported by the command that needs it, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tasks.protocol.zones import SETTINGS_VARIABLE
+
+
+def deliver(
+    as_of: Annotated[str | None, typer.Option("--as-of", help="the night's date, YYYY-MM-DD")] = None,
+    settings: Annotated[
+        Path | None,
+        typer.Option("--settings", help="this site's settings; else $NIGHTLINK_CUSTODIAN_SETTINGS names it"),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="read and judge everything, deliver nothing")
+    ] = False,
+) -> None:
+    """Extract, validate, normalise, encode and deliver one night, from a database or a file of people.
+
+    In the settings' state folder then lie quarantine/DATE.csv (rejected rows by number and code) and
+    reports/DATE.txt and .json (what left and what did not).
+    """
+    if settings is not None:
+        # A flow's parameters are dates and nothing else: Prefect stores them. So the way is the environment's.
+        os.environ[SETTINGS_VARIABLE["custodian"]] = str(settings)
+    if dry_run:
+        from flows.custodian.try_night import try_night
+
+        try_night(as_of)
+        return
+    from flows.custodian.encode_and_deliver import encode_and_deliver
+
+    encode_and_deliver(as_of)
+
+
+def receipts(
+    settings: Annotated[
+        Path | None,
+        typer.Option("--settings", help="this site's settings; else $NIGHTLINK_CUSTODIAN_SETTINGS names it"),
+    ] = None,
+) -> None:
+    """Take the linkage unit's receipts now, and print the newest checkpoint of its audit log.
+
+    Every night does so before it delivers. What is in state/witness is what an auditor gives to `audit verify --from`.
+    """
+    from tasks.custodian.settings import custodian_site
+    from tasks.custodian.witness import take_receipts
+
+    if settings is not None:
+        os.environ[SETTINGS_VARIABLE["custodian"]] = str(settings)
+    newest = take_receipts(custodian_site())
+    if newest is None:
+        typer.echo("no receipt yet")
+    else:
+        typer.echo(
+            f"{newest.origin}: {newest.size} entries, root {newest.root.hex()}, {newest.at.isoformat()}"
+        )
+
+
+def retire_deliveries(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be deleted")] = False,
+) -> None:
+    """Delete what was delivered in former key epochs, and leave signed records; after a rotation.
+
+    $NIGHTLINK_CUSTODIAN_SETTINGS names the site. Manifests stay; parts go.
+    """
+    from datetime import UTC, datetime
+
+    from tasks.custodian.retire import delete_retired, retired_deliveries
+    from tasks.custodian.settings import custodian_site
+
+    site = custodian_site()
+    if dry_run:
+        for delivery in retired_deliveries(site):
+            manifest = delivery.manifest
+            state = "deleted already" if delivery.deleted else f"would delete {len(manifest.files)} parts"
+            typer.echo(f"{manifest.run_id} {manifest.sequence} epoch {manifest.key_epoch}: {state}")
+        return
+    records = delete_retired(site, datetime.now(UTC))
+    for record in records:
+        typer.echo(
+            f"{record.run_id} {record.sequence} epoch {record.key_epoch}: deleted {len(record.parts)} parts, "
+            f"manifest {record.manifest_sha256}"
+        )
+    typer.echo(f"{len(records)} deliveries of former epochs deleted")
+
+
+def erase(
+    ids_file: Annotated[Path, typer.Argument(help="source ids of the people to erase, one a line")],
+    records: Annotated[Path, typer.Option("--records", help="file of record pseudonyms, to be written")],
+) -> None:
+    """Delete what was delivered and kept, and write the pseudonyms by which the linkage unit erases the people.
+
+    $NIGHTLINK_CUSTODIAN_SETTINGS names the site. Hand the file of pseudonyms to the linkage unit (`nightlink retention
+    erase`), and deliver again: tonight's delivery is deleted as well.
+    """
+    from datetime import UTC, datetime
+
+    from tasks.custodian.erase import purge_deliveries, write_record_file
+    from tasks.custodian.settings import custodian_site
+
+    site = custodian_site()
+    typer.echo(f"{write_record_file(site, ids_file, records)} record pseudonyms written to {records}")
+    typer.echo(f"{len(purge_deliveries(site, datetime.now(UTC)))} deliveries deleted, with signed records")
+
+
+def expire_deliveries(
+    days: Annotated[int, typer.Option("--days", min=1, help="how long deliveries are kept")],
+) -> None:
+    """Delete deliveries of nights more than --days ago, and leave signed records; the newest stays."""
+    from datetime import UTC, datetime
+
+    from tasks.custodian import erase as forget
+    from tasks.custodian.settings import custodian_site
+
+    records = forget.expire_deliveries(custodian_site(), datetime.now(UTC), days)
+    typer.echo(f"{len(records)} deliveries deleted, with signed records")
