@@ -50,12 +50,14 @@ FIRST = date(2026, 3, 1)
 CUSTODIAN = "hospital"
 
 
-def records_of(versions: dict[int, int]) -> EncodedRecords:
-    """Each person in a version of theirs, in the order of pseudonyms."""
+def records_of(versions: dict[int, int], kinds: int = PEOPLE) -> EncodedRecords:
+    """Each person in a version of theirs, in the order of pseudonyms; people of one kind look alike."""
     if not versions:
         return empty_records(evidence_of(PROTOCOL))
     drawn = [
-        EncodedRecords(_pseudonym(person), some_records(1, 100 * person + version, PROTOCOL).evidence)
+        EncodedRecords(
+            _pseudonym(person), some_records(1, 100 * (person % kinds) + version, PROTOCOL).evidence
+        )
         for person, version in versions.items()
     ]
     together = concat_records(drawn)
@@ -69,8 +71,9 @@ def _pseudonym(person: int) -> np.ndarray:
 class History:
     """A custodian that delivers night by night, and a linkage unit that sometimes receives."""
 
-    def __init__(self, folder: Path) -> None:
-        self.site = replace(make_site(folder, CUSTODIAN), protocol=PROTOCOL)
+    def __init__(self, folder: Path, custodian: str = CUSTODIAN, kinds: int = PEOPLE) -> None:
+        self.custodian, self.kinds_of_people = custodian, kinds
+        self.site = replace(make_site(folder, custodian), protocol=PROTOCOL)
         self.unit = replace(make_unit(folder), protocol=PROTOCOL)
         self.versions: dict[int, int] = {}
         self.nights: list[EncodedRecords] = []
@@ -82,7 +85,7 @@ class History:
             self.versions = {k: v for k, v in self.versions.items() if k != person}
             if version:
                 self.versions[person] = version
-        records = records_of(self.versions)
+        records = records_of(self.versions, self.kinds_of_people)
         night = FIRST + timedelta(days=len(self.nights))
         self.nights.append(records)
         deliver.deliver_encodings(_encoded(records, self.site), night, self.site)
@@ -102,6 +105,10 @@ class History:
             remove_work(self.unit.settings.state_folder)
         return copied
 
+    def newest(self) -> current.OpenedDelivery:
+        """The delivery of the last night."""
+        return self._newest(len(self.nights) - 1)
+
     def begin_chunks(self) -> Path:
         """Chunks of a night at work, from which it would resume."""
         folder = self.unit.settings.state_folder / f"night-{'0' * 32}"
@@ -111,7 +118,7 @@ class History:
     def _newest(self, night: int) -> current.OpenedDelivery:
         run_id = (FIRST + timedelta(days=night)).isoformat()
         return receive._open(
-            complete_deliveries(self.site.settings.exchange, CUSTODIAN, run_id)[-1], self.unit
+            complete_deliveries(self.site.settings.exchange, self.custodian, run_id)[-1], self.unit
         )
 
     @property
@@ -119,7 +126,7 @@ class History:
         return self.site.settings.state_folder / STATE_FILE
 
     def night_folder(self, night: int) -> Path:
-        return self.site.settings.exchange / CUSTODIAN / (FIRST + timedelta(days=night)).isoformat()
+        return self.site.settings.exchange / self.custodian / (FIRST + timedelta(days=night)).isoformat()
 
 
 def _encoded(records: EncodedRecords, site: object) -> EncodedDelivery:
@@ -135,7 +142,8 @@ def _encoded(records: EncodedRecords, site: object) -> EncodedDelivery:
 
 
 @contextmanager
-def history() -> Iterator[History]:
+def delivering() -> Iterator[Path]:
+    """A folder for custodians whose parts are small, and whose last deliveries were all received."""
     folder = Path(tempfile.mkdtemp(prefix="changes-"))
     aggregates = patch.object(
         deliver, "aggregates_of", lambda encoded, *_: some_aggregates(encoded.rows, PROTOCOL)
@@ -143,9 +151,15 @@ def history() -> Iterator[History]:
     receipts = patch.object(deliver, "has_receipt", lambda *_: True)
     try:
         with aggregates, receipts, patch.object(deliver, "PART_ROWS", PART):
-            yield History(folder)
+            yield folder
     finally:
         shutil.rmtree(folder)
+
+
+@contextmanager
+def history() -> Iterator[History]:
+    with delivering() as folder:
+        yield History(folder)
 
 
 EDITS = st.lists(st.tuples(st.integers(0, PEOPLE - 1), st.integers(0, 3)), max_size=5)
