@@ -13,6 +13,7 @@ from tasks.linkage_unit.report_artifact import render_report_artifact
 from tasks.linkage_unit.report_page import render_report_page
 from tasks.linkage_unit.settings import LinkageUnit
 from tasks.linkage_unit.unsealed import with_unsealed
+from tasks.protocol.output_files import cannot_write
 from tasks.protocol.stages import announce, stage
 from tasks.protocol.watched import watched
 
@@ -72,7 +73,15 @@ def _publication(ledger: LedgerRun) -> dict[str, Any]:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """E-OUTPUT where there is no room for the page; the night is published all the same, and no half page stays."""
     partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.rename(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.rename(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        failure = cannot_write(path, error)
+    else:
+        return
+    raise failure

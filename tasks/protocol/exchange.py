@@ -11,7 +11,8 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,27 +82,40 @@ def remove_unfinished(exchange: Path, custodian: str, run_id: str) -> int:
 
 
 def open_delivery(exchange: Path, custodian: str, run_id: str, sequence: int) -> DeliveryFolder:
-    """Create the folder of a new delivery; it must not exist yet."""
+    """Create the folder of a new delivery; it must not exist yet.
+
+    Raises
+    ------
+    NightlinkError
+        E-OUTPUT when this part of the exchange cannot be written.
+    """
     path = exchange / custodian / run_id / f"{sequence:06d}"
-    for folder in (path.parent.parent, path.parent):
-        if not folder.is_dir():
-            folder.mkdir(parents=True)
-            folder.chmod(_FOLDER_MODE)
-    path.mkdir()
-    path.chmod(_FOLDER_MODE)
+    with _writing(path):
+        for folder in (path.parent.parent, path.parent):
+            if not folder.is_dir():
+                folder.mkdir(parents=True)
+                folder.chmod(_FOLDER_MODE)
+        path.mkdir()
+        path.chmod(_FOLDER_MODE)
     return DeliveryFolder(custodian, run_id, sequence, path)
 
 
 def write_file(folder: DeliveryFolder, name: str, data: bytes) -> None:
-    """Write one file of a delivery to disk, whole, under its name only when it is complete."""
+    """Write one file of a delivery to disk, whole, under its name only when it is complete.
+
+    Raises
+    ------
+    NightlinkError
+        E-OUTPUT when it cannot be written, such as on a full disk; nothing of it is left.
+    """
     partial = folder.path / f".{name}.partial"
-    with partial.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-        if hasattr(os, "fchmod"):  # Windows: a file has the rights of its folder
-            os.fchmod(file.fileno(), _FILE_MODE)
-    partial.rename(folder.path / name)
+    with _writing(folder.path / name):
+        try:
+            _write_synced(partial, data)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+        partial.rename(folder.path / name)
 
 
 def remove_file(folder: DeliveryFolder, name: str) -> None:
@@ -186,6 +200,34 @@ def missing_delivery(run_id: str, custodians: Iterable[str]) -> NightlinkError:
         remedy="See why that custodian's flow failed; run the night again once it has delivered.",
         transient=True,
     )
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """E-OUTPUT in place of what a disk without room or without rights raises; a file that exists is our own mistake."""
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        failure = error
+    else:
+        return
+    raise NightlinkError(
+        "E-OUTPUT",
+        found=f"{path.name} in {path.parent} cannot be written ({failure.strerror})",
+        expected="a part of the exchange with free space that this party may write",
+        remedy="Make room or mend the rights, then run the night again; what is unfinished counts for nothing.",
+    )
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+        if hasattr(os, "fchmod"):  # Windows: a file has the rights of its folder
+            os.fchmod(file.fileno(), _FILE_MODE)
 
 
 class _NotRegularError(Exception):

@@ -67,7 +67,7 @@ def whole_file(path: Path | None) -> Iterator[DigestedFile]:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        failure = _cannot_write(path, error)
+        failure = cannot_write(path, error)
     else:
         return
     finally:
@@ -86,7 +86,8 @@ def _owner_only(path: Path) -> BinaryIO:
     return open(os.open(path, flags, 0o600), "wb")
 
 
-def _cannot_write(path: Path, error: OSError) -> NightlinkError:
+def cannot_write(path: Path, error: OSError) -> NightlinkError:
+    """E-OUTPUT, with the system's own word for what is wrong."""
     return NightlinkError(
         "E-OUTPUT",
         found=f"{path} cannot be written ({error.strerror})",

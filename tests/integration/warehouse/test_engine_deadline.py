@@ -14,7 +14,7 @@ from linkage_core.errors import NightlinkError
 from sql.copy_rows import copy_rows
 from sql.engine import coded_database_errors, make_engine, retry_transient
 from sql.servers import PostgresServer
-from tests.integration.warehouse.tcp_proxy import TcpProxy
+from tests.faults.tcp_proxy import TcpProxy
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from sql.warehouse.links import (
     stage_links,
 )
 from sql.warehouse.transactions import warehouse_snapshot, warehouse_transaction
-from tests.integration.warehouse.tcp_proxy import TcpProxy
+from tests.faults.tcp_proxy import TcpProxy
 from tests.integration.warehouse.warehouse_nights import Nights, Warehouse, day, link
 
 FOREVER = date.max  # what psycopg2 makes of infinity

@@ -78,8 +78,9 @@ def test_a_torn_write_leaves_no_file_under_the_final_name(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(NightlinkError, match="E-OUTPUT.*No space"):
         write_file(folder, MANIFEST_NAME, b"manifest")
+    assert list(folder.path.iterdir()) == []
     monkeypatch.undo()
     assert complete_deliveries(tmp_path, "hospital", NIGHT) == []
     assert remove_unfinished(tmp_path, "hospital", NIGHT) == 1
