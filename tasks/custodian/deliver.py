@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from typing import TypeVar
 
 from linkage_core.audit.signatures import public_key_hex
 from linkage_core.custodian.encode_records import EncodedPart
@@ -53,8 +54,11 @@ from tasks.protocol.exchange import (
     write_file,
 )
 from tasks.protocol.stages import announce, stage
+from tasks.protocol.watched import with_progress
 
 GONE_NAME = "gone.sealed"
+PROGRESS_KEY = "delivery-progress"
+R = TypeVar("R")
 
 
 @stage("look for an earlier delivery")
@@ -190,11 +194,17 @@ def _write_all(encoded: EncodedDelivery, folder: DeliveryFolder, site: Custodian
         part = encoded.parts[number]()
         return _write_part(number, part.records, folder, site), state_rows(part.records), part.fills
 
-    written = list(in_order(write, range(len(encoded.parts)), usable_threads()))
+    written = list(_each_part(encoded, write))
     rows = concat_state_rows([rows for _, rows, _ in written])
     return _Written(
         tuple(entry for entry, _, _ in written), None, rows, tuple(fills for _, _, fills in written)
     )
+
+
+def _each_part(encoded: EncodedDelivery, work: Callable[[int], R]) -> Iterator[R]:
+    """``work`` of the number of each part, in their order."""
+    parts = len(encoded.parts)
+    return with_progress(PROGRESS_KEY, parts, in_order(work, range(parts), usable_threads()))
 
 
 def _write_changes(
@@ -208,7 +218,7 @@ def _write_changes(
         now = state_rows(part.records)
         return part, now, take_records(part.records, changed_rows(now, base.rows).nonzero()[0])
 
-    for part, now, changed in in_order(encode, range(len(encoded.parts)), usable_threads()):
+    for part, now, changed in _each_part(encoded, encode):
         rows.append(now)
         fills.append(part.fills)
         entries += [_write_part(len(entries), r, folder, site) for r in waiting.add(changed)]

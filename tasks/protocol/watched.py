@@ -7,14 +7,15 @@ Prefect only watches.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from tasks.protocol.stages import announce, inside_flow_run
 
 PUBLISHED_EVENT = "nightlink.night.published"
 PROGRESS_EVERY_S = 30.0
+R = TypeVar("R")
 
 
 def tell_published(project: str, night: str) -> None:
@@ -81,3 +82,11 @@ class StageProgress:
             return create_progress_artifact(percent, key=self.key, description=f"{self.parts} parts")
         update_progress_artifact(self._artifact, percent)
         return self._artifact
+
+
+def with_progress(key: str, parts: int, results: Iterator[R]) -> Iterator[R]:
+    """The results of a long stage's parts as they come, told as :class:`StageProgress` tells it."""
+    progress = StageProgress(key, parts)
+    for count, result in enumerate(results, start=1):
+        progress.done(count)
+        yield result

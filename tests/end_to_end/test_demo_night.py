@@ -70,7 +70,9 @@ def test_the_night_completes_and_is_seen_in_prefect(watched: dict[str, Any]) -> 
     assert watched["states"] == {"Completed": 4, "Scheduled": watched["states"]["Scheduled"]}
     assert watched["told"]["task_runs"] >= 17
     assert watched["told"]["logs"] > 40
-    assert watched["told"]["artifacts"] == 1
+    # A loaded machine's long stages leave their progress beside it.
+    progress = {"linkage-progress", "delivery-progress"}
+    assert [key for key in watched["artifact_keys"] if key not in progress] == ["linkage-report"]
     assert watched["report_bytes"] > 10_000
 
 

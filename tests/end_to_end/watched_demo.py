@@ -72,6 +72,7 @@ def look_at(world: NightWorld, figures: dict[str, Any], told: Path) -> dict[str,
     return {
         "figures": figures,
         "told": counts,
+        "artifact_keys": sorted(row["key"] for row in json.loads((told / "artifacts.json").read_text())),
         "states": states_of_flow_runs(told),
         "leaks": leaks,
         "report_bytes": report.stat().st_size,

@@ -46,3 +46,12 @@ def test_a_short_stage_leaves_no_artifact(in_a_flow_run: list[str]) -> None:
     progress.done(1)
     progress.done(2)
     assert in_a_flow_run == []
+
+
+def test_results_come_as_they_are_and_each_is_counted(
+    in_a_flow_run: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+    monkeypatch.setattr(StageProgress, "done", lambda self, count: counted.append(count))
+    assert list(watched.with_progress("delivery-progress", 3, iter("abc"))) == ["a", "b", "c"]
+    assert counted == [1, 2, 3]
