@@ -59,6 +59,7 @@ ERROR_CODES: dict[str, str] = {
     "E-AUDIT-BROKEN": "the audit log or a table that it describes was altered",
     "E-AUDIT-FORK": "the audit log does not begin with what a witness saw of it",
     "E-AUDIT-RECEIPT": "a receipt or checkpoint of the linkage unit's is wrong",
+    "E-ROW-PROOF": "a proof does not show that an encoding was made of a row",
     # everything
     "E-INTERCHANGE": "a file of CLKs, candidate pairs or links from other software is wrong",
     "E-INPUT": "an argument or input file is wrong",

@@ -1,4 +1,4 @@
-"""Commands of a site with settings: its night, receipts, and what is deleted. Zone: custodian.
+"""Commands of a site with settings: its night, receipts, proofs, and what is deleted. Zone: custodian.
 
 Everything heavy is imported by the command that needs it, so that `--help` answers at once.
 """
@@ -111,6 +111,33 @@ def erase(
     site = custodian_site()
     typer.echo(f"{write_record_file(site, ids_file, records)} record pseudonyms written to {records}")
     typer.echo(f"{len(purge_deliveries(site, datetime.now(UTC)))} deliveries deleted, with signed records")
+
+
+def prove_row(
+    id_file: Annotated[Path, typer.Argument(help="file with the source id of one record")],
+    out: Annotated[Path, typer.Option("--out", help="file of the proof, to be written")],
+    sequence: Annotated[
+        int | None,
+        typer.Option("--sequence", help="the delivery; the newest that brought the record without it", min=1),
+    ] = None,
+    row_out: Annotated[
+        Path | None,
+        typer.Option("--row-out", help="file of the readable row, for whom you want to convince"),
+    ] = None,
+) -> None:
+    """Prove that a delivered record was made of the row which the source has under an id, and of no other.
+
+    $NIGHTLINK_CUSTODIAN_SETTINGS names the site. `nightlink audit verify-row` checks the proof. Nothing readable is in
+    it, but who holds it can try rows against this one record: hand it to whom you want to convince alone.
+    """
+    from tasks.custodian.prove_row import write_row_proof
+    from tasks.custodian.settings import custodian_site
+
+    proof = write_row_proof(custodian_site(), id_file, out, sequence, row_out).proof
+    typer.echo(
+        f"proved: record {proof.record_pseudonym} of delivery {proof.sequence} ({proof.run_id}), manifest "
+        f"{proof.manifest_sha256}"
+    )
 
 
 def expire_deliveries(

@@ -10,6 +10,7 @@ import typer
 
 from tasks.linkage_unit.explain_link import explain_link
 from tasks.linkage_unit.verify_audit import verify_audit
+from tasks.protocol.row_proofs import verify_row
 from tasks.protocol.witnessed import read_witnessed
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -62,3 +63,23 @@ def verify(
         typer.echo(f"{verified.checkpoints} checkpoints bear out the first {verified.witnessed_size} entries")
     for run_id, links in verified.nights.items():
         typer.echo(f"night {run_id}: {links} links, digest as published")
+
+
+@app.command("verify-row")
+def verify_row_(
+    proof: Annotated[Path, typer.Argument(help="what `nightlink custodian prove-row` wrote")],
+    row: Annotated[Path, typer.Option("--row", help="the row that it is of: prove-row's --row-out")],
+    manifest: Annotated[
+        Path, typer.Option("--manifest", help="the delivery's manifest.json, from the exchange")
+    ],
+    custodian_key: Annotated[str, typer.Option("--custodian-key", help="the custodian's public signing key")],
+) -> None:
+    """Check a custodian's proof that a delivered record was made of a row; needs files alone, no key and no database.
+
+    `nightlink audit explain LINK` says which record and which manifest a link goes back to.
+    """
+    shown = verify_row(proof, row, manifest, custodian_key)
+    typer.echo(
+        f"record {shown.record_pseudonym} of {shown.custodian}'s delivery {shown.sequence} ({shown.run_id}) was made "
+        f"of this row; manifest {shown.manifest_sha256}"
+    )

@@ -48,10 +48,14 @@ class RecordEncoder:
 
 @dataclass(frozen=True)
 class EncodedPart:
-    """Some encoded records in the order of their pseudonyms, and the fill of their groups' filters."""
+    """Some encoded records in the order of their pseudonyms, the fill of their groups' filters, and their rows.
+
+    ``rows`` are the normalised rows of the same records in the same order, for the commitment to them; they stay here.
+    """
 
     records: EncodedRecords
     fills: tuple[FilterFill, ...]
+    rows: pa.RecordBatch = field(repr=False)
 
 
 def encode_records(
@@ -131,7 +135,7 @@ def encode_bucket(
     """Encode one bucket's records, in the order of their pseudonyms."""
     rows, pseudonyms, order = _with_order(bucket, encoder)
     evidence, fills = encode_surveyed(rows, encoder.evidence, survey, order)
-    return EncodedPart(EncodedRecords(pseudonyms[order], evidence), fills)
+    return EncodedPart(EncodedRecords(pseudonyms[order], evidence), fills, rows.take(pa.array(order)))
 
 
 def rows_in_order(

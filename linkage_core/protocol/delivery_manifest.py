@@ -125,6 +125,8 @@ class DeliveryManifest(_Frozen):
     ``extracted`` is ``rejected + row_count``: every row that
     was read is either in the state or counted as rejected. A rejected row counts under each rule that it breaks.
     ``aggregates`` are rates over all records of the state, for the linkage unit's model.
+    ``row_commitments`` is the root over the commitments to the rows that the parts' records were made of
+    (:mod:`linkage_core.audit.row_commitments`); only the custodian can open one.
     ``sequence`` grows with each delivery of a custodian; ``as_of`` is the schedule's date, no clock's.
     ``witnessed`` is what the custodian saw of the audit log before: the linkage unit refuses to go on with another one.
 
@@ -146,6 +148,7 @@ class DeliveryManifest(_Frozen):
     row_count: Count
     state_digest: Sha256Hex
     changes: Changes | None
+    row_commitments: Sha256Hex
     parts: tuple[PartEntry, ...] = Field(max_length=10_000)
     extracted: Count
     rejected: Count

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TypeVar
 
+import pyarrow as pa
+
+from linkage_core.audit.row_commitments import Entries
 from linkage_core.audit.signatures import public_key_hex
-from linkage_core.custodian.encode_records import EncodedPart
+from linkage_core.custodian.commit_rows import row_entries
 from linkage_core.custodian.field_group_filters import FilterFill
 from linkage_core.custodian.key_derivation import derive_custodian_keys
 from linkage_core.errors import NightlinkError
@@ -32,12 +35,14 @@ from linkage_core.protocol.record_state import (
     gone_pseudonyms,
     state_digest,
     state_rows,
+    take_state_rows,
 )
 from linkage_core.protocol.sealed_parts import SealHeader, seal_part
 from linkage_core.protocol.wire_format import write_part
 from tasks.custodian.delivered_state import DeliveredState, remember_state, remembered_state
 from tasks.custodian.encode import PART_ROWS, EncodedDelivery, aggregates_of
 from tasks.custodian.part_threads import in_order, usable_threads
+from tasks.custodian.row_entries import KeptEntries, kept_entries
 from tasks.custodian.settings import CustodianSite
 from tasks.custodian.witness import has_receipt, witnessed_log
 from tasks.protocol.code_version import code_version
@@ -119,9 +124,12 @@ def deliver_encodings(encoded: EncodedDelivery, night: date, site: CustodianSite
     base, why_all = _base_of_changes(night, site)
     sequence = _take_sequence(site)
     folder = open_delivery(site.settings.exchange, site.name, night.isoformat(), sequence)
-    written = (
-        _write_all(encoded, folder, site) if base is None else _write_changes(encoded, base, folder, site)
-    )
+    with kept_entries(sequence, site) as kept:
+        written = (
+            _write_all(encoded, folder, site, kept)
+            if base is None
+            else _write_changes(encoded, base, folder, site, kept)
+        )
     sealed = seal_manifest(_describe(encoded, written, night, sequence, site), site.signing_key)
     write_file(folder, MANIFEST_NAME, sealed)
     # Killed before this, the next delivery builds on the one before: that is in the exchange as well.
@@ -185,20 +193,27 @@ class _Written:
     changes: Changes | None
     rows: StateRows
     fills: tuple[tuple[FilterFill, ...], ...]
+    row_commitments: bytes
 
 
-def _write_all(encoded: EncodedDelivery, folder: DeliveryFolder, site: CustodianSite) -> _Written:
+def _write_all(
+    encoded: EncodedDelivery, folder: DeliveryFolder, site: CustodianSite, kept: KeptEntries
+) -> _Written:
     """Every part as it is encoded, several at the same time."""
+    rows, fills, entries = [], [], []
 
-    def write(number: int) -> tuple[PartEntry, StateRows, tuple[FilterFill, ...]]:
+    def write(number: int) -> tuple[PartEntry, StateRows, tuple[FilterFill, ...], Entries]:
         part = encoded.parts[number]()
-        return _write_part(number, part.records, folder, site), state_rows(part.records), part.fills
+        now = state_rows(part.records)
+        committed = row_entries(part.rows, now, site.site_key, site.protocol)
+        return _write_part(number, part.records, folder, site), now, part.fills, committed
 
-    written = list(_each_part(encoded, write))
-    rows = concat_state_rows([rows for _, rows, _ in written])
-    return _Written(
-        tuple(entry for entry, _, _ in written), None, rows, tuple(fills for _, _, fills in written)
-    )
+    for entry, now, filled, committed in _each_part(encoded, write):
+        entries.append(entry)
+        rows.append(now)
+        fills.append(filled)
+        kept.add(committed)
+    return _Written(tuple(entries), None, concat_state_rows(rows), tuple(fills), kept.root)
 
 
 def _each_part(encoded: EncodedDelivery, work: Callable[[int], R]) -> Iterator[R]:
@@ -208,26 +223,35 @@ def _each_part(encoded: EncodedDelivery, work: Callable[[int], R]) -> Iterator[R
 
 
 def _write_changes(
-    encoded: EncodedDelivery, base: DeliveredState, folder: DeliveryFolder, site: CustodianSite
+    encoded: EncodedDelivery,
+    base: DeliveredState,
+    folder: DeliveryFolder,
+    site: CustodianSite,
+    kept: KeptEntries,
 ) -> _Written:
     """Parts of the records that are new or changed, and the pseudonyms of those that go."""
     rows, fills, entries, waiting = [], [], [], _Waiting()
 
-    def encode(number: int) -> tuple[EncodedPart, StateRows, EncodedRecords]:
+    def encode(number: int) -> tuple[tuple[FilterFill, ...], StateRows, EncodedRecords, Entries]:
         part = encoded.parts[number]()
         now = state_rows(part.records)
-        return part, now, take_records(part.records, changed_rows(now, base.rows).nonzero()[0])
+        other = changed_rows(now, base.rows).nonzero()[0]
+        committed = row_entries(
+            part.rows.take(pa.array(other)), take_state_rows(now, other), site.site_key, site.protocol
+        )
+        return part.fills, now, take_records(part.records, other), committed
 
-    for part, now, changed in _each_part(encoded, encode):
+    for filled, now, changed, committed in _each_part(encoded, encode):
         rows.append(now)
-        fills.append(part.fills)
+        fills.append(filled)
+        kept.add(committed)
         entries += [_write_part(len(entries), r, folder, site) for r in waiting.add(changed)]
     entries += [_write_part(len(entries), r, folder, site) for r in waiting.rest()]
     state = concat_state_rows(rows)
     gone = gone_pseudonyms(state, base.rows)
     described = write_sealed_file(GONE_NAME, len(gone), gone.tobytes(), folder, site) if len(gone) else None
     changes = Changes(base_sequence=base.sequence, base_manifest_sha256=base.manifest_sha256, gone=described)
-    return _Written(tuple(entries), changes, state, tuple(fills))
+    return _Written(tuple(entries), changes, state, tuple(fills), kept.root)
 
 
 class _Waiting:
@@ -290,6 +314,7 @@ def _describe(
         row_count=encoded.rows,
         state_digest=state_digest(written.rows),
         changes=written.changes,
+        row_commitments=written.row_commitments.hex(),
         parts=written.parts,
         extracted=validated.extracted + encoded.made_up,
         rejected=validated.rejected,

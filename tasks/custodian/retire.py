@@ -23,6 +23,7 @@ from linkage_core.audit.deletion_records import (
 )
 from linkage_core.errors import NightlinkError
 from linkage_core.protocol.delivery_manifest import DeliveryManifest, manifest_digest, open_manifest
+from tasks.custodian.row_entries import forget_entries
 from tasks.custodian.settings import CustodianSite
 from tasks.protocol.code_version import code_version
 from tasks.protocol.exchange import (
@@ -97,6 +98,7 @@ def delete_parts(
     """Delete a delivery's parts, then write the signed record of it."""
     for part in delivery.manifest.files:
         remove_file(delivery.folder, part.name)
+    forget_entries(delivery.manifest.sequence, site)
     record = record_deletion(
         delivery.manifest,
         delivery.manifest_sha256,

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,6 +36,7 @@ from linkage_core.protocol.record_state import apply_changes, changed_rows, gone
 from tasks.custodian import deliver
 from tasks.custodian.delivered_state import STATE_FILE
 from tasks.custodian.encode import EncodedDelivery
+from tasks.custodian.row_entries import read_entries
 from tasks.linkage_unit import current_records as current
 from tasks.linkage_unit import receive
 from tasks.linkage_unit.record_store import kept_file
@@ -131,8 +133,10 @@ class History:
 
 def _encoded(records: EncodedRecords, site: object) -> EncodedDelivery:
     rows = len(records)
+    ids = [name.tobytes().hex() for name in records.record_pseudonyms]
+    people = pa.RecordBatch.from_pydict({"source_id": pa.array(ids, pa.utf8())})
     parts = [
-        partial(EncodedPart, take_records(records, slice(start, start + PART)), ())
+        partial(EncodedPart, take_records(records, slice(start, start + PART)), (), people.slice(start, PART))
         for start in range(0, rows, PART)
     ]
     validated = SimpleNamespace(extracted=rows, rejected=0, rejected_by_rule={})
@@ -226,6 +230,10 @@ def test_a_night_of_few_changes_brings_only_those() -> None:
         manifests = [h._newest(night).manifest for night in range(3)]
         assert [m.rows_in_parts for m in manifests] == [PEOPLE, 1, 0]
         assert [m.row_count for m in manifests] == [PEOPLE, PEOPLE - 1, PEOPLE - 1]
+        kept = [read_entries(m.sequence, h.site) for m in manifests]
+        assert [len(entries) for entries in kept] == [PEOPLE, 1, 0], "commitments to what was brought"
+        assert kept[1]["digest"][0].tobytes() not in kept[0]["digest"].tobytes()
+        assert len({m.row_commitments for m in manifests}) == 3
         assert manifests[1].changes.gone.rows == 1 and manifests[2].changes.gone is None
         assert manifests[1].state_digest == manifests[2].state_digest != manifests[0].state_digest
         for night in range(3):

@@ -98,6 +98,7 @@ def tiny_manifest(**changes: object) -> DeliveryManifest:
         "row_count": 3,
         "state_digest": "ab" * 32,
         "changes": None,
+        "row_commitments": "cd" * 32,
         "parts": (describe_part("part-0000.sealed", 3, b"not hashed from a part, to stay the same"),),
         "extracted": 5,
         "rejected": 2,

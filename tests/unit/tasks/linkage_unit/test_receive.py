@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from linkage_core.custodian.encode_records import EncodedPart
 from linkage_core.errors import NightlinkError
 from linkage_core.linkage_unit.forgotten_records import pseudonym_texts
 from linkage_core.protocol.delivery_manifest import (
@@ -311,9 +310,9 @@ def test_keys_are_compared_before_a_part_is_read(world: SmallWorld, monkeypatch:
 def test_filters_that_are_nearly_full_break_an_expectation(world: SmallWorld) -> None:
     """All-ones filters are near each other: they would make strangers alike."""
     site, encoded = world.sites["hospital"], world.encoded["hospital"]
-    records, fills = encoded_records(encoded), encoded.parts[0]().fills
+    records, part = encoded_records(encoded), encoded.parts[0]()
     full = tuple(np.full_like(filters, 2**64 - 1) for filters in records.evidence.group_filters)
-    forged = EncodedPart(replace(records, evidence=replace(records.evidence, group_filters=full)), fills)
+    forged = replace(part, records=replace(records, evidence=replace(records.evidence, group_filters=full)))
     shutil.rmtree(world.delivery("hospital"))
     site = replace(site, settings=site.settings.model_copy(update={"exchange": world.folder / "exchange"}))
     deliver_encodings(replace(encoded, parts=[lambda: forged]), NIGHT, site)
