@@ -31,7 +31,7 @@ from tests.benchmarks.attack_results import FoundResults, source_digest
 from tests.benchmarks.attack_table import attack_rows, attacked_world, print_rows, quality_sets
 from tests.benchmarks.attacked_encodings import KNOWN_PAIRS
 from tests.benchmarks.attacked_registers import PROTOCOL, REPOSITORY
-from tests.benchmarks.evaluate_sets import load_set
+from tests.benchmarks.evaluate_sets import evaluated_batch, load_set
 
 TERMS = (1, 6, 8)
 GATED = (f"ridge {KNOWN_PAIRS[1]}", f"ridge {KNOWN_PAIRS[2]}", "graph", "frequency")
@@ -51,7 +51,10 @@ def night_figures(folder: Path, terms: int, seeds: int, found: FoundResults) -> 
     """Figures of whole linkages, one row a key."""
     protocol = with_terms(PROTOCOL, terms)
     code = source_digest(evaluate, compare_pairs, fit_match_model)
-    side_a, side_b, truth = load_set(folder, "full", seed=0)
+    loaded = load_set(folder.parent, folder.name, 0.0, 0.0, seed=0)
+    if loaded is None:
+        raise SystemExit(f"confirmed_default: {folder} is not there")
+    side_a, side_b, truth = evaluated_batch(loaded[0]), evaluated_batch(loaded[1]), loaded[2]
     rows = []
     for seed in range(seeds):
 

@@ -68,7 +68,7 @@ def main() -> None:
                 break
             side_a, side_b, truth = loaded
             key = hashlib.sha256(f"evaluation {options.seed} {k}".encode()).digest()
-            batches = (_batch(side_a), _batch(side_b))
+            batches = (evaluated_batch(side_a), evaluated_batch(side_b))
             runs.append(evaluate(*batches, truth, key, protocol, clock=time.perf_counter))
             if k == 0 and options.splink:
                 print(_splink_row(name, changed, side_a, side_b, truth), flush=True)
@@ -131,7 +131,7 @@ def _columns(side: dict, kept: np.ndarray, blanked: float, generator: np.random.
     return columns
 
 
-def _batch(columns: Columns) -> pa.RecordBatch:
+def evaluated_batch(columns: Columns) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(
         {FIELD_OF_COLUMN[name]: pa.array(values, pa.utf8()) for name, values in columns.items()}
     )

@@ -28,7 +28,7 @@ from linkage_core.linkage_unit.quality.sealed_people import (
     recall_by_canaries,
 )
 from linkage_core.protocol.linkage_protocol import parse_protocol
-from tests.benchmarks.evaluate_sets import BASELINES, ROOT, Columns, _batch, load_set
+from tests.benchmarks.evaluate_sets import BASELINES, ROOT, Columns, evaluated_batch, load_set
 
 ESTIMATORS = (NULL_PEOPLE, POSTERIORS, DUPLICATES, HELD_OUT_SEX)
 Sides = tuple[Columns, Columns, tuple[np.ndarray, np.ndarray]]
@@ -49,7 +49,9 @@ def main() -> None:
             side_a, side_b, truth = sample_people(whole, options.people, seed)
             key = hashlib.sha256(f"coverage {seed}".encode()).digest()
             meter = StageMeter(time.perf_counter)
-            run = link_sides(_batch(side_a), _batch(side_b), key, protocol, meter, sealed=sealed)
+            run = link_sides(
+                evaluated_batch(side_a), evaluated_batch(side_b), key, protocol, meter, sealed=sealed
+            )
             precision, recall = true_quality(run, (len(side_a["rid"]), len(side_b["rid"])), truth)
             rows.append((precision, _told(run)))
             recalls.append((recall, recall_by_canaries(run.sealed_counts())))

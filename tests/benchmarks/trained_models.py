@@ -23,7 +23,7 @@ from linkage_core.linkage_unit.model_training import join_labelled, train_model
 from linkage_core.linkage_unit.trained_model import TrainedModel
 from linkage_core.protocol.linkage_protocol import parse_protocol
 from tests.benchmarks.column_worlds import PLANS, make_people
-from tests.benchmarks.evaluate_sets import ROOT, _batch, load_set
+from tests.benchmarks.evaluate_sets import ROOT, evaluated_batch, load_set
 
 COLUMNS = ("ap", "best_f1", "r_at_p95", "r_at_p99", "output_precision", "output_recall", "output_f1")
 METHODS = ("logistic_regression", "gradient_boosting")
@@ -93,7 +93,7 @@ def _sides(data: str, name: str, blank: float, overlap: float) -> Sides:
     loaded = load_set(Path(data), name, blank, overlap, seed=0)
     if loaded is None:
         raise SystemExit(f"{name} is not in {data}")
-    return _batch(loaded[0]), _batch(loaded[1]), loaded[2]
+    return evaluated_batch(loaded[0]), evaluated_batch(loaded[1]), loaded[2]
 
 
 def _key(word: str) -> bytes:
