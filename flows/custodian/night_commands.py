@@ -66,6 +66,30 @@ def receipts(
         )
 
 
+def carry_epoch(
+    former_site_key_file: Annotated[
+        Path, typer.Option("--former-site-key-file", help="the site key of the former epoch")
+    ],
+    former_epoch: Annotated[str, typer.Option("--former-epoch", help="its name")],
+) -> None:
+    """Tell the linkage unit, sealed, which records go on under which new pseudonyms; once, in a rotation.
+
+    Between installing the new keys and the first delivery under them. Entity ids go on, and who was erased stays away;
+    left out, entities begin anew. $NIGHTLINK_CUSTODIAN_SETTINGS names the site.
+    """
+    from tasks.custodian.carry_epoch import carry_epoch as write_passage
+    from tasks.custodian.settings import custodian_site
+
+    site = custodian_site()
+    count = write_passage(site, former_site_key_file, former_epoch)
+    into = site.protocol.key_epoch
+    typer.echo(
+        f"carried into {into} already"
+        if count is None
+        else f"{count} records go on from {former_epoch} to {into}"
+    )
+
+
 def retire_deliveries(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be deleted")] = False,
 ) -> None:
@@ -75,6 +99,7 @@ def retire_deliveries(
     """
     from datetime import UTC, datetime
 
+    from tasks.custodian.carry_epoch import forget_passage
     from tasks.custodian.retire import delete_retired, retired_deliveries
     from tasks.custodian.settings import custodian_site
 
@@ -91,6 +116,8 @@ def retire_deliveries(
             f"{record.run_id} {record.sequence} epoch {record.key_epoch}: deleted {len(record.parts)} parts, "
             f"manifest {record.manifest_sha256}"
         )
+    if forget_passage(site):
+        typer.echo("pairs of former and new pseudonyms deleted")
     typer.echo(f"{len(records)} deliveries of former epochs deleted")
 
 

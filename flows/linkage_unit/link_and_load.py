@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tasks.linkage_unit.block import block_records
+from tasks.linkage_unit.epoch_passage import carry_over_epoch
 from tasks.linkage_unit.gate import hold_or_pass
 from tasks.linkage_unit.keep import keep_compared_pairs
 from tasks.linkage_unit.linked_custodians import (
@@ -31,6 +32,7 @@ def link_and_load(as_of: str | None = None) -> None:
     night = night_of(as_of, unit.settings.time_zone)
     with night_in_ledger(night, unit) as run:
         if not run.published_before:
+            carry_over_epoch(run, unit)  # the first night of a key epoch, if its custodians say who goes on
             deliveries = receive_deliveries(night, unit, run.erased_of)
             compare_with_witnesses(run, deliveries)
             unit = with_reviews(run, unit)

@@ -141,6 +141,11 @@ def apply_changes(before: Pseudonyms, changed: Pseudonyms, gone: Pseudonyms) -> 
     return source[np.argsort(pseudonyms.view(_SORTABLE), kind="stable")]
 
 
+def pseudonym_keys(pseudonyms: Pseudonyms) -> npt.NDArray[np.bytes_]:
+    """The same bytes in a dtype that sorts as they do."""
+    return pseudonyms.view(_SORTABLE)
+
+
 def check_ascending(pseudonyms: Pseudonyms, whose: str) -> None:
     """Refuse pseudonyms that are not in strictly ascending order (E-DLV-FORMAT): no state, or one record twice."""
     keys = pseudonyms.view(_SORTABLE)

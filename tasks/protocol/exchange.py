@@ -2,6 +2,7 @@
 
 Layout: ``<exchange>/<custodian>/<run_id>/<sequence>/{part-NNNN.sealed, manifest.json}``. A delivery without a
 manifest is invisible; the manifest is written last, by a rename, so that a reader sees all of a delivery or none.
+Into a new key epoch ``<exchange>/<custodian>/epoch-<epoch>/{pairs.sealed, passage.json}`` says which pseudonyms go on.
 The other way go receipts alone: ``<exchange>/linkage-unit/<custodian>/<tree size>-<run_id>.json``.
 """
 
@@ -22,6 +23,7 @@ MANIFEST_NAME = "manifest.json"
 MANIFEST_MAX_BYTES = 1 << 20
 DELETION_NAME = "deletion.json"
 """A delivery whose parts its custodian deleted has this signed record beside its manifest."""
+PASSAGE_NAME, PAIRS_NAME = "passage.json", "pairs.sealed"
 RECEIPTS_FOLDER = "linkage-unit"
 """No custodian can have this name: theirs have no hyphen."""
 _SEQUENCE = re.compile(r"^[0-9]{6}$")
@@ -189,6 +191,20 @@ def write_receipt(exchange: Path, custodian: str, name: str, data: bytes) -> Non
         home.chmod(_FOLDER_MODE)
         home.parent.chmod(0o711)
     write_file(DeliveryFolder(custodian, name, 0, home), name, data)
+
+
+def passage_folder(exchange: Path, custodian: str, epoch: str) -> DeliveryFolder:
+    """Where a custodian's passage into an epoch lies, or is to lie."""
+    run_id = f"epoch-{epoch}"
+    return DeliveryFolder(custodian, run_id, 0, exchange / custodian / run_id)
+
+
+def open_passage_folder(folder: DeliveryFolder) -> None:
+    """Make it, as a delivery's folders are made."""
+    for path in (folder.path.parent, folder.path):
+        if not path.is_dir():
+            path.mkdir(parents=True)
+            path.chmod(_FOLDER_MODE)
 
 
 def missing_delivery(run_id: str, custodians: Iterable[str]) -> NightlinkError:

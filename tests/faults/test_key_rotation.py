@@ -60,6 +60,17 @@ def values(world: NightWorld, delivery: Path) -> tuple[set[bytes], set[bytes]]:
     return pseudonyms, {row[i : i + 8] for row in rows for i in range(0, len(row), 8)} - {bytes(8)}
 
 
+def open_entities(world: NightWorld) -> dict[str, set[str]]:
+    """The records of each entity that is served."""
+    rows = world.query(
+        "SELECT entity_id::text, record::text FROM linkage.entity_member WHERE valid_to = 'infinity'"
+    )
+    found: dict[str, set[str]] = {}
+    for entity, record in rows:
+        found.setdefault(str(entity), set()).add(str(record))
+    return found
+
+
 def test_the_epoch_is_rotated_between_two_nights() -> None:
     with ExitStack() as stack:
         world = make_night_world(stack)
@@ -91,6 +102,15 @@ def test_the_epoch_is_rotated_between_two_nights() -> None:
         key_text = (secrets / NEW_KEY).read_text()
         world.more_secrets.append(parse_key_file(key_text, "linkage", epoch="2027"))
 
+        # While the former site key is there: which records go on under which new pseudonym.
+        persons = open_entities(world)
+        carried = ["--former-site-key-file", str(secrets / "site.key"), "--former-epoch", "2026"]
+        assert "records go on from 2026 to 2027" in world.run_command(
+            "pharmacy", "custodian", "carry-epoch", *carried
+        )
+        again = world.run_command("pharmacy", "custodian", "carry-epoch", *carried)
+        assert again.splitlines()[-1] == "carried into 2027 already"
+
         # A delivery of the new epoch meets one of the old: refused before scoring, whichever the unit is in.
         assert world.run_party("pharmacy", second).process.returncode == 0
         assert world.run_party("hospital", second).process.returncode == 0
@@ -104,6 +124,8 @@ def test_the_epoch_is_rotated_between_two_nights() -> None:
         change(world, "hospital", "linkage_protocol.toml", protocol.name)
         change(world, "hospital", "secrets/linkage.key", f"secrets/{NEW_KEY}")
         change(world, "hospital", "secrets/site.key", "secrets/site-2027.key")
+        carried = ["--former-site-key-file", str(world.folder("hospital") / "secrets" / "site.key")]
+        world.run_command("hospital", "custodian", "carry-epoch", *carried, "--former-epoch", "2026")
         spoken = {name: world.run_command(name, "custodian", "verify-key") for name in CUSTODIANS}
         first_lines = {tuple(text.splitlines()[:4]) for text in spoken.values()}
         assert len(first_lines) == 1 and "key epoch: 2027" in spoken["hospital"]
@@ -135,6 +157,13 @@ def test_the_epoch_is_rotated_between_two_nights() -> None:
             served
         )
 
+        # Whoever is linked as before is the same entity as before, though no pseudonym is.
+        assert night.text.count("that go on from the epoch 2026") == 2
+        now = open_entities(world)
+        assert len(persons.keys() & now.keys()) > 0.95 * len(persons)
+        assert not set().union(*persons.values()) & set().union(*now.values())
+        assert world.query("SELECT * FROM linkage.epoch_staging") == []
+
         # Old encodings go, signed word of it stays; doing it again changes nothing.
         old_keys = [
             world.folder(n) / "secrets" / file for n in CUSTODIANS for file in ("linkage.key", "site.key")
@@ -148,6 +177,8 @@ def test_the_epoch_is_rotated_between_two_nights() -> None:
         for name, count in (("hospital", 2), ("pharmacy", 1)):
             told = world.run_command(name, "custodian", "retire-deliveries")
             assert told.splitlines()[-1] == f"{count} deliveries of former epochs deleted"
+            assert "pairs of former and new pseudonyms deleted" in told
+            assert [p.name for p in before[name].parents[1].glob("epoch-2027/*")] == ["passage.json"]
             assert world.run_command(name, "custodian", "retire-deliveries").startswith("0 deliveries")
             assert sorted(p.name for p in before[name].iterdir()) == ["deletion.json", "manifest.json"]
             assert list(after[name].glob("*.sealed")), "this epoch's delivery stays"

@@ -14,7 +14,7 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA warehouse, linkage, content, audit, access
 -- The linkage unit: reads the ledger and the links, stages, and writes through functions alone.
 GRANT USAGE ON SCHEMA warehouse, linkage TO linkage_loader;
 GRANT SELECT ON ALL TABLES IN SCHEMA warehouse, linkage TO linkage_loader;
-GRANT INSERT, DELETE ON linkage.link_staging, linkage.entity_staging TO linkage_loader;
+GRANT INSERT, DELETE ON linkage.link_staging, linkage.entity_staging, linkage.epoch_staging TO linkage_loader;
 GRANT EXECUTE ON FUNCTION linkage.begin_run, linkage.count_link_changes, linkage.stage_matches_as_entities,
     linkage.carry_entity_ids, linkage.publish_run, linkage.fail_run, linkage.anyone_suppressed, linkage.suppressed_records, linkage.count_erasure,
     linkage.erase_record, linkage.count_expired, linkage.apply_retention, linkage.set_hold,

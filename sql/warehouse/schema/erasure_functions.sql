@@ -20,8 +20,11 @@ CREATE OR REPLACE FUNCTION linkage.suppressed_records(p_custodian text, p_record
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT r FROM access.suppression_key AS k CROSS JOIN unnest(p_records) AS r
      WHERE EXISTS (SELECT FROM access.suppression)
-       AND access.hmac_uuid(k.inner_block, k.outer_block, convert_to(p_custodian, 'UTF8') || '\x00'::bytea || uuid_send(r))
-           IN (SELECT s.tag FROM access.suppression AS s)
+       AND (access.hmac_uuid(k.inner_block, k.outer_block, convert_to(p_custodian, 'UTF8') || '\x00'::bytea || uuid_send(r))
+            IN (SELECT s.tag FROM access.suppression AS s)
+        -- In the first night of a key epoch, also who was erased under the pseudonym of before.
+        OR EXISTS (SELECT FROM linkage.epoch_staging AS e WHERE e.custodian = p_custodian AND e.record = r
+             AND access.suppression_tag(e.custodian, e.former_record) IN (SELECT s.tag FROM access.suppression AS s)))
 $$;
 COMMENT ON FUNCTION linkage.suppressed_records IS
     'Which of a custodian''s records were erased and must not be linked again. Neither the list nor its key can be read.';

@@ -46,6 +46,8 @@ BEGIN
      WHERE r.run_id = s.run_id AND r.project = p_project;
     DELETE FROM linkage.entity_staging AS s USING linkage.link_run AS r
      WHERE r.run_id = s.run_id AND r.project = p_project;
+    DELETE FROM linkage.epoch_staging AS s USING linkage.link_run AS r
+     WHERE r.run_id = s.run_id AND r.project = p_project;
     UPDATE linkage.link_run AS r SET status = 'failed', failure_code = 'E-RUN-FENCED', finished_at = clock_timestamp()
      WHERE r.project = p_project AND r.status = 'running' AND r.run_id <> p_run_id;
     INSERT INTO linkage.link_run AS r (run_id, project, as_of, custodian_a, custodian_b, custodians, resolution, fence,
@@ -207,14 +209,18 @@ BEGIN
         RAISE EXCEPTION 'fenced' USING ERRCODE = 'NL001';
     END IF;
     ANALYZE linkage.entity_staging;
+    ANALYZE linkage.epoch_staging;
+    -- In the first night of a key epoch a record continues the one that its custodian says it was.
     -- Each old entity goes where most of its records are now (ties: the lowest staged id); of those that go to one
     -- place, the one with most records there gives its id (ties: the lowest id). What does so is a function of the two
     -- nights' tables alone: no order of rows enters.
     WITH overlap AS (
         SELECT m.entity_id AS old, s.entity_id AS staged, count(*) AS shared
           FROM linkage.entity_staging AS s
+          LEFT JOIN linkage.epoch_staging AS e ON e.run_id = p_run_id AND e.fence = p_fence
+           AND e.record = s.record AND e.custodian = s.custodian
           JOIN linkage.entity_member AS m ON m.project = v_run.project AND m.valid_to = 'infinity'
-           AND m.record = s.record AND m.custodian = s.custodian
+           AND m.record = coalesce(e.former_record, s.record) AND m.custodian = s.custodian
          WHERE s.run_id = p_run_id AND s.fence = p_fence GROUP BY m.entity_id, s.entity_id),
     choice AS (SELECT DISTINCT ON (old) old, staged, shared FROM overlap ORDER BY old, shared DESC, staged),
     heir AS (SELECT DISTINCT ON (staged) staged, old FROM choice ORDER BY staged, shared DESC, old),
@@ -258,6 +264,23 @@ BEGIN
          WHERE m.project = p_run.project AND m.valid_to = 'infinity' AND m.record = s.record)
      ORDER BY s.entity_id, s.custodian;
 END
+$$;
+
+-- Who was erased in a former key epoch stays away in this one. Holds are of records too.
+CREATE OR REPLACE FUNCTION linkage.carry_suppressions(p_run_id text, p_fence bigint) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO access.suppression (tag)
+    SELECT access.suppression_tag(e.custodian, e.record) FROM linkage.epoch_staging AS e
+     WHERE e.run_id = p_run_id AND e.fence = p_fence AND EXISTS (SELECT FROM access.suppression)
+       AND access.suppression_tag(e.custodian, e.former_record) IN (SELECT s.tag FROM access.suppression AS s)
+    ON CONFLICT DO NOTHING;
+    INSERT INTO access.legal_hold (project, tag)
+    SELECT h.project, access.suppression_tag(e.custodian, e.record)
+      FROM linkage.epoch_staging AS e
+      JOIN linkage.link_run AS r ON r.run_id = e.run_id
+      JOIN access.legal_hold AS h ON h.project = r.project AND h.tag = access.suppression_tag(e.custodian, e.former_record)
+     WHERE e.run_id = p_run_id AND e.fence = p_fence
+    ON CONFLICT DO NOTHING
 $$;
 
 CREATE OR REPLACE FUNCTION linkage.count_link_changes(
@@ -319,8 +342,10 @@ BEGIN
     PERFORM linkage.replace_entities(v_run);
     SELECT * INTO v_unsealed FROM linkage.unseal_run(v_run);  -- readers never see who does not exist
     PERFORM access.name_run(p_run_id);
+    PERFORM linkage.carry_suppressions(p_run_id, p_fence);
     DELETE FROM linkage.link_staging AS s WHERE s.run_id = p_run_id;
     DELETE FROM linkage.entity_staging AS s WHERE s.run_id = p_run_id;
+    DELETE FROM linkage.epoch_staging AS s WHERE s.run_id = p_run_id;
     ANALYZE linkage.link;  -- so that readers' first queries after a night are planned for what is there
     PERFORM audit.check_event(p_event, jsonb_build_object('kind', 'night_published', 'run_id', p_run_id,
         'project', v_run.project, 'as_of', v_run.as_of, 'fence', p_fence,
