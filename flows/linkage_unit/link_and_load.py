@@ -13,6 +13,7 @@ from tasks.linkage_unit.linked_custodians import (
     matches_are_entities,
 )
 from tasks.linkage_unit.load import forget_working_files, load_links, night_in_ledger
+from tasks.linkage_unit.log_deletions import log_deletions
 from tasks.linkage_unit.receipts import compare_with_witnesses, hand_out_receipts
 from tasks.linkage_unit.receive import receive_deliveries
 from tasks.linkage_unit.report import publish_linkage_report
@@ -48,6 +49,7 @@ def link_and_load(as_of: str | None = None) -> None:
             reviews = pairs_to_review(linked, unit)
             keep_compared_pairs(linked, unit)  # the next night compares only what changed
             load_links(run, deliveries, linked, entities, summary, reviews)  # one transaction, with its event
+            log_deletions(run, unit)  # encodings of former epochs, and whatever else is gone
         forget_working_files(unit)
         hand_out_receipts(run, unit)  # the custodians are the audit log's witnesses
         publish_linkage_report(run, unit)

@@ -162,6 +162,22 @@ class RetentionApplied(_Event):
     code_version: CodeVersion
 
 
+class EncodingsDeleted(_Event):
+    """The encodings of a delivery were deleted: by its custodian, or what the linkage unit kept of it by that unit.
+
+    ``record_sha256`` is the digest of the custodian's own signed record of the deletion.
+    """
+
+    kind: Literal["encodings_deleted"] = "encodings_deleted"
+    project: SafeName
+    custodian: SafeName
+    manifest_sha256: Sha256Hex
+    deleted_at: Literal["custodian", "linkage_unit"]
+    key_epoch: SafeName
+    record_sha256: Sha256Hex | None = None
+    code_version: CodeVersion
+
+
 class HoldSet(_Event):
     """A legal hold on a record, or on a whole project, forbids erasure and expiry from now on."""
 
@@ -255,6 +271,7 @@ AuditEvent = (
     | PairReviewed
     | RecordErased
     | RetentionApplied
+    | EncodingsDeleted
     | HoldSet
     | HoldLifted
 )

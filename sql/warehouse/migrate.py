@@ -32,6 +32,7 @@ _DEFINITIONS = (
     "schema/review_functions.sql",
     "schema/erasure_functions.sql",
     "schema/sealed_functions.sql",
+    "schema/deletion_functions.sql",
     "schema/ledger_functions.sql",
     "schema/content_functions.sql",
     "roles/row_security.sql",

@@ -39,6 +39,7 @@ from linkage_core.protocol.record_state import (
 from linkage_core.protocol.sealed_parts import open_part
 from linkage_core.protocol.transfer_keys import TransferSecret
 from linkage_core.protocol.wire_format import read_part
+from tasks.linkage_unit.deletion_notes import note_deletion
 from tasks.linkage_unit.kept_comparisons import forget_comparisons
 from tasks.linkage_unit.record_store import KeptRecords, forget_records, kept_records, unpack_records
 from tasks.linkage_unit.settings import LinkageUnit
@@ -126,6 +127,7 @@ def _kept_of_this_epoch(newest: OpenedDelivery, unit: LinkageUnit) -> KeptRecord
     if kept.key_epoch != newest.manifest.key_epoch:
         forget_records(state_folder, kept.custodian)
         forget_comparisons(state_folder, kept.custodian)
+        note_deletion(state_folder, kept.custodian, kept.manifest_sha256, kept.key_epoch)
         announce(f"records of {kept.custodian} that were kept of the epoch {kept.key_epoch}: deleted")
         return None
     number = newest.manifest.sequence

@@ -195,5 +195,17 @@ def test_the_epoch_is_rotated_between_two_nights() -> None:
         assert world.run_night(third).process.returncode == 0
         assert world.served_links() == served
         assert_warehouse_whole(world)
+
+        # What is gone is in the audit log: the unit's own since the epoch's first night, the custodians' since now.
+        gone = world.query(
+            "SELECT d.custodian, d.deleted_at, d.key_epoch,"
+            " e.entry::jsonb -> 'event' ->> 'manifest_sha256' = d.manifest_sha256"
+            " FROM linkage.deleted_encodings AS d JOIN audit.event AS e ON e.sequence = d.audit_sequence ORDER BY 1, 2"
+        )
+        assert gone == [
+            ("hospital", "custodian", "2026", True), ("hospital", "custodian", "2026", True),
+            ("hospital", "linkage_unit", "2026", True), ("pharmacy", "custodian", "2026", True),
+            ("pharmacy", "linkage_unit", "2026", True),
+        ]  # fmt: skip
         world.stop_processes()
         assert world.find_leaks() == []

@@ -18,7 +18,8 @@ GRANT INSERT, DELETE ON linkage.link_staging, linkage.entity_staging, linkage.ep
 GRANT EXECUTE ON FUNCTION linkage.begin_run, linkage.count_link_changes, linkage.stage_matches_as_entities,
     linkage.carry_entity_ids, linkage.publish_run, linkage.fail_run, linkage.anyone_suppressed, linkage.suppressed_records, linkage.count_erasure,
     linkage.erase_record, linkage.count_expired, linkage.apply_retention, linkage.set_hold,
-    linkage.hold_night, linkage.queue_pairs, linkage.record_unsealed, review.verdicts TO linkage_loader;
+    linkage.record_deleted_encodings, linkage.hold_night, linkage.queue_pairs, linkage.record_unsealed,
+    review.verdicts TO linkage_loader;
 GRANT USAGE ON SCHEMA review TO linkage_loader;
 GRANT SELECT ON review.approval TO linkage_loader;
 
@@ -30,7 +31,8 @@ GRANT SELECT ON audit.node TO linkage_loader;
 GRANT USAGE ON SCHEMA warehouse, linkage, audit, review, sealed TO auditor;
 GRANT SELECT ON ALL TABLES IN SCHEMA warehouse, audit, review, sealed TO auditor;
 GRANT SELECT ON linkage.project, linkage.link_run, linkage.delivery, linkage.run_delivery, linkage.link, linkage.entity_member,
-    linkage.entity_change, linkage.tombstone, linkage.quality_estimate, linkage.unsealed TO auditor;
+    linkage.entity_change, linkage.tombstone, linkage.quality_estimate, linkage.unsealed,
+    linkage.deleted_encodings TO auditor;
 
 -- Content loaders that were admitted before they could name people who do not exist.
 DO $$
