@@ -19,7 +19,7 @@ ROLES = (
     "auditor", reviewer_role("alice"), reviewer_role("bob"),
 )  # fmt: skip
 STAGING = {
-    "linkage_loader": {"linkage.link_staging", "linkage.entity_staging"},
+    "linkage_loader": {"linkage.link_staging", "linkage.entity_staging", "linkage.epoch_staging"},
     "hospital_content_loader": {"content.admission_staging"},
     "pharmacy_content_loader": {"content.dispensing_staging"},
 }
