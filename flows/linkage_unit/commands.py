@@ -155,13 +155,27 @@ def train_model(
 ) -> None:
     """Train a match model on labelled pairs; print its entry for the settings. Needs nightlink[supervised]."""
     from tasks.linkage_unit.settings import linkage_unit
-    from tasks.linkage_unit.train_model import train_from_labels, write_model_file
+    from tasks.linkage_unit.train_model import erased_in_warehouse, train_from_labels, write_model_file
     from tasks.protocol.nights import night_of
 
     unit = linkage_unit()
     night = night_of(as_of, unit.settings.time_zone)
-    for line in write_model_file(train_from_labels(night, labels, method.value, unit), out):
+    model = train_from_labels(night, labels, method.value, unit, erased_in_warehouse(unit))
+    for line in write_model_file(model, out):
         typer.echo(line)
+
+
+@app.command("explain-link")
+def explain_link(
+    link_id: Annotated[int, typer.Argument(metavar="LINK", help="the link's number (link_id)")],
+) -> None:
+    """Print which parts of a link's records agreed, differed or were missing, and what each contributed, as JSON."""
+    import json
+
+    from tasks.linkage_unit.explain_evidence import explain_evidence
+    from tasks.linkage_unit.settings import linkage_unit
+
+    typer.echo(json.dumps(explain_evidence(link_id, linkage_unit()), indent=2))
 
 
 @app.command(name="link-clks")

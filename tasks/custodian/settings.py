@@ -96,8 +96,8 @@ class SealedPeopleSettings(Settings):
     null_people: Annotated[int, Field(ge=0, le=100_000)] = 0
     canary_pairs: Annotated[int, Field(ge=0, le=100_000)] = 0
     """How many; both custodians need the same canaries, so that the smaller number counts."""
-    most_share: Annotated[float, Field(ge=0, le=0.2)] = 0.02
-    """At most this share of the records each, in small registers."""
+    most_share: Annotated[float, Field(ge=0, le=0.2)] = 0.01
+    """At most this share of the records each: more records without a match make the night's threshold stricter."""
 
 
 class CustodianSettings(Settings):

@@ -12,7 +12,12 @@ import numpy as np
 
 from linkage_core.audit.audit_events import NightApproved, PairReviewed, canonical_event
 from linkage_core.linkage_unit.link_decisions import BAND_NAMES, Decision, score_bands
-from linkage_core.linkage_unit.quality.masked_evidence import mask_evidence
+from linkage_core.linkage_unit.pair_context import pair_context
+from linkage_core.linkage_unit.quality.masked_evidence import (
+    collision_bits,
+    context_evidence,
+    mask_evidence,
+)
 from linkage_core.linkage_unit.reviewed_pairs import PairVerdict, review_counts, with_reviewed
 from linkage_core.protocol.evidence_spec import evidence_of
 from sql.engine import Engine, make_engine
@@ -58,14 +63,18 @@ def _of_two(two: LinkedCustodians, unit: LinkageUnit) -> list[dict[str, Any]]:
     order = np.lexsort((chosen.tie_keys[possible], -chosen.probability[possible]))
     possible = possible[order[:MOST_QUEUED]]
     rows_a, rows_b = chosen.index_a[possible], chosen.index_b[possible]
-    evidence = mask_evidence(
+    asked = (
         (two.a.records.evidence, two.b.records.evidence),
         rows_a,
         rows_b,
         evidence_of(unit.protocol),
         (two.a.manifest.aggregates, two.b.manifest.aggregates),
-        two.scored.model,
     )
+    evidence = mask_evidence(*asked, two.scored.model)
+    pairs = two.pairs
+    at = two.links.probabilities.pairs[possible]
+    context = pair_context(two.scored.odds.odds, pairs.passes, pairs.index_a, pairs.index_b, at)
+    more = context_evidence(context, collision_bits(*asked))
     bands = score_bands(chosen.probability[possible])
     return [
         {
@@ -74,7 +83,7 @@ def _of_two(two: LinkedCustodians, unit: LinkageUnit) -> list[dict[str, Any]]:
             "custodian_b": two.custodians[1],
             "record_b": str(uuid.UUID(bytes=two.b.records.record_pseudonyms[rows_b[k]].tobytes())),
             "score_band": BAND_NAMES[bands[k]],
-            "evidence": [asdict(field) for field in evidence[k]],
+            "evidence": [asdict(field) for field in (*evidence[k], *more[k])],
         }
         for k in range(len(possible))
     ]

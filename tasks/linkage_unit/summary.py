@@ -179,7 +179,8 @@ def _describe_scores(links: ResolvedLinks, unit: LinkageUnit) -> dict[str, Any]:
 
 
 def _describe_model(model: MatchModel) -> dict[str, Any]:
-    """How many matches the model expects, and how often it sees each field agree (m: matches; u: random pairs)."""
+    """How many matches the model expects, and how often it sees each field at each of its levels (m: matches; u: random
+    pairs), by which a link's evidence can be explained."""
     return {
         "expected_matches": round(model.expected_matches),
         "iterations": model.iterations,
@@ -192,6 +193,10 @@ def _describe_model(model: MatchModel) -> dict[str, Any]:
             }
             for name in model.match_rates
         ],
+        "rates": {
+            kind: {name: [float(f"{rate:.6g}") for rate in levels] for name, levels in rates.items()}
+            for kind, rates in (("matches", model.match_rates), ("random_pairs", model.random_rates))
+        },
     }
 
 

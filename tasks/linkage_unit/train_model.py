@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
 
-from linkage_core.errors import NightlinkError
 from linkage_core.linkage_unit.candidate_pairs import CandidatePairs
 from linkage_core.linkage_unit.known_links import KnownLinks, parse_known_links, place_known_links
 from linkage_core.linkage_unit.link_selection import LIMITS
@@ -23,6 +21,8 @@ from linkage_core.linkage_unit.model_training import (
 )
 from linkage_core.linkage_unit.pattern_features import pattern_features
 from linkage_core.linkage_unit.trained_model import Method, TrainedModel, model_sha256, write_model
+from sql.engine import make_engine
+from sql.warehouse.erasure import anyone_suppressed, suppressed_records
 from tasks.linkage_unit.block import chunk_limits, night_job
 from tasks.linkage_unit.chunk_stages import (
     candidates_of,
@@ -30,9 +30,11 @@ from tasks.linkage_unit.chunk_stages import (
     patterns_of_job,
     stages_of_pairs,
 )
+from tasks.linkage_unit.current_records import ErasedOf
 from tasks.linkage_unit.linked_custodians import every_two
 from tasks.linkage_unit.receive import ReceivedDelivery, receive_deliveries
 from tasks.linkage_unit.run_chunks import run_chunks
+from tasks.linkage_unit.scratch_state import scratch_state
 from tasks.linkage_unit.settings import MOST_KNOWN_LINKS_BYTES, LinkageUnit
 from tasks.protocol.bounded_files import read_bounded
 from tasks.protocol.output_files import whole_file
@@ -42,11 +44,13 @@ Indices = npt.NDArray[np.intp]
 
 
 @stage("train a match model")
-def train_from_labels(night: date, labels_file: Path, method: Method, unit: LinkageUnit) -> TrainedModel:
+def train_from_labels(
+    night: date, labels_file: Path, method: Method, unit: LinkageUnit, erased_of: ErasedOf | None = None
+) -> TrainedModel:
     """A model of the labelled pairs among the candidates of a night's deliveries.
 
-    Labels are a file of known links. Working files go to a folder of their own in ``state_folder``, so that a night
-    at work keeps its own.
+    Labels are a file of known links; of records that ``erased_of`` names nothing is learnt. Working files go to a
+    folder of their own in ``state_folder``, so that a night at work keeps its own.
 
     Raises
     ------
@@ -54,23 +58,21 @@ def train_from_labels(night: date, labels_file: Path, method: Method, unit: Link
         As receiving, blocking and :func:`~linkage_core.linkage_unit.model_training.train_model` do; E-KNOWN-LINKS.
     """
     labels = parse_known_links(read_bounded(labels_file, MOST_KNOWN_LINKS_BYTES))
-    try:
-        unit.settings.state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder = TemporaryDirectory(prefix="training-", dir=unit.settings.state_folder)
-    except OSError as error:
-        raise NightlinkError(
-            "E-CHUNK-FILE",
-            found=f"a state_folder that cannot be written ({error.strerror})",
-            expected="room for working files",
-            remedy="Correct state_folder in the settings.",
-        ) from None
-    with folder as state:
-        settings = unit.settings.model_copy(update={"state_folder": Path(state)})
-        own = replace(unit, settings=settings, trained=None)
-        two_by_two = every_two(receive_deliveries(night, own))
+    with scratch_state(unit, "training") as own:
+        two_by_two = every_two(receive_deliveries(night, own, erased_of))
         pairs = join_labelled([_labelled_pairs(a, b, labels, own) for a, b in two_by_two])
     announce(f"labelled pairs: {int(pairs.is_match.sum())} matches, {int((~pairs.is_match).sum())} others")
     return train_model(pairs, unit.protocol, method)
+
+
+def erased_in_warehouse(unit: LinkageUnit) -> ErasedOf | None:
+    """Tells which records were erased; None where nobody was. E-WH-UNAVAILABLE: nobody is trained on unasked."""
+    engine = make_engine(
+        unit.warehouse_url,
+        deadline_s=unit.settings.warehouse_deadline_s,
+        application_name="nightlink training",
+    )
+    return partial(suppressed_records, engine) if anyone_suppressed(engine) else None
 
 
 def write_model_file(model: TrainedModel, path: Path) -> list[str]:

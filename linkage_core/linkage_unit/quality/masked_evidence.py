@@ -8,7 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from linkage_core.linkage_unit.comparison_vectors import NULL_LEVEL, compare_pairs
-from linkage_core.linkage_unit.match_model import MatchModel, field_gain, rarity_of_bands, untested_levels
+from linkage_core.linkage_unit.match_model import (
+    MatchModel,
+    field_gain,
+    patterns_of,
+    rarity_of_bands,
+    untested_levels,
+)
+from linkage_core.linkage_unit.pair_context import PairContext
+from linkage_core.linkage_unit.pattern_features import feature_names, pattern_features
 from linkage_core.linkage_unit.quality.linked_by_subgroup import band_words
 from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates, mean_fill
 from linkage_core.protocol.evidence_spec import SEX, EvidenceSpec
@@ -60,6 +68,41 @@ def mask_evidence(
             ]
         )
     return list(zip(*fields, strict=True))
+
+
+def collision_bits(
+    evidence: tuple[EncodedEvidence, EncodedEvidence],
+    index_a: Indices,
+    index_b: Indices,
+    spec: EvidenceSpec,
+    aggregates: tuple[EvidenceAggregates, EvidenceAggregates],
+) -> list[int]:
+    """For each pair the collision score: strangers agree in all of it once in 2 to so many pairs."""
+    levels = compare_pairs(*evidence, index_a, index_b, spec, mean_fill(*aggregates), threads=1).levels
+    patterns = patterns_of(levels, *evidence, index_a, index_b, spec)
+    features = pattern_features(patterns, np.ones(len(index_a)), spec, aggregates)
+    nats = features[:, feature_names(spec).index("nats")][patterns.of_pair]
+    return [round(bits) for bits in (nats / np.log(2)).tolist()]
+
+
+def context_evidence(context: PairContext, collisions: list[int]) -> list[tuple[FieldEvidence, ...]]:
+    """For each pair what its fields do not tell: how common all of it is, its passes, and its records' others."""
+    told = []
+    for collision, passes, neighbours, margins in zip(
+        collisions,
+        context.passes.tolist(),
+        context.neighbours.tolist(),
+        (context.margins / np.log(2)).round().astype(int).tolist(),
+        strict=True,
+    ):
+        words = {
+            "all of it": f"strangers agree so once in 2^{collision} pairs",
+            "passes": f"{passes} propose it",
+            "neighbours": f"{neighbours[0]} and {neighbours[1]} other near candidates",
+            "margin": f"{margins[0]:+d} and {margins[1]:+d} bits over each record's next candidate",
+        }
+        told.append(tuple(FieldEvidence(name, words_of, "", 0) for name, words_of in words.items()))
+    return told
 
 
 def _of_field(

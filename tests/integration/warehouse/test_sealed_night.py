@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from flows.linkage_unit import link_and_load as prose
+from linkage_core.errors import NightlinkError
+from linkage_core.linkage_unit.quality.masked_evidence import NOT_COMPARED
+from linkage_core.protocol.evidence_spec import evidence_of
 from sql.warehouse.login_roles import OWNER, RESEARCHER, admit_research, content_role
 from tasks.custodian.deliver import deliver_encodings
 from tasks.custodian.encode import add_sealed_people, encode_identifiers
@@ -19,6 +22,8 @@ from tasks.custodian.normalise import normalise_identifiers
 from tasks.custodian.report_delivery import report_delivery
 from tasks.custodian.settings import CustodianSite, SealedPeopleSettings
 from tasks.custodian.validate import validate_identifiers
+from tasks.linkage_unit.explain_evidence import explain_evidence
+from tasks.linkage_unit.settings import LinkageUnit
 from tasks.linkage_unit.verify_audit import verify_audit
 from tests.integration.warehouse.warehouse_nights import Warehouse
 from tests.reference.small_world import (
@@ -62,6 +67,7 @@ def sealing_site(folder: Path, custodian: str, warehouse: Warehouse) -> Custodia
 class Nights:
     folder: Path
     warehouse: Warehouse
+    unit: LinkageUnit
 
     def rows(self, query: str) -> list[tuple]:
         return self.warehouse.as_superuser(query)
@@ -78,7 +84,7 @@ def nights(warehouse: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> It
         for custodian in CUSTODIANS:
             deliver(sealing_site(folder, custodian, warehouse), night)
         prose.link_and_load(night.isoformat())
-    yield Nights(folder, warehouse)
+    yield Nights(folder, warehouse, unit)
     patch.undo()
 
 
@@ -140,6 +146,27 @@ def test_the_report_and_the_researchers_view_say_what_they_tell(nights: Nights) 
         " FROM research.linkage_quality_v1 WHERE method IN ('null_people', 'canary_pairs') ORDER BY run_id, method"
     )
     assert told == [("recall", "canary_pairs", True), ("precision", "null_people", True)] * 2
+
+
+def test_a_links_evidence_explains_itself(nights: Nights) -> None:
+    """Every served link, and one that has ended; fields that agree speak for it, and no value is told."""
+    links = nights.rows(
+        "SELECT link_id FROM linkage.link WHERE valid_to = 'infinity' ORDER BY link_id LIMIT 3"
+    )
+    for (link_id,) in links:
+        told = explain_evidence(link_id, nights.unit)
+        assert told["night"] == NIGHTS[1].isoformat() and told["decision"] == "match"
+        fields = {field["field"]: field for field in told["fields"]}
+        assert set(fields) == set(evidence_of(nights.unit.protocol).fields)
+        assert told["collision_score_bits"] > 10
+        assert told["bits_of_all_fields"] == sum(field["bits"] for field in told["fields"]) > 10
+        assert all(
+            field["bits"] > 0 for field in fields.values() if field["level"] == "exact" and field["common"]
+        )
+        assert all(field["bits"] == 0 for field in fields.values() if field["level"] == NOT_COMPARED)
+    with pytest.raises(NightlinkError, match="no link 999999"):
+        explain_evidence(999999, nights.unit)
+    assert not list(nights.unit.settings.state_folder.glob("explaining-*"))
 
 
 def test_the_custodians_own_report_counts_people_who_exist(nights: Nights) -> None:
