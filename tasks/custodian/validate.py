@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from tasks.custodian.settings import CustodianSite
 from tasks.custodian.source_rows import Misfit
 from tasks.custodian.spool import RecordSpool
 from tasks.protocol.expectations.run_expectations import ExpectationCount, refuse_broken
+from tasks.protocol.output_files import cannot_write
 from tasks.protocol.stages import announce, stage
 
 
@@ -52,7 +54,7 @@ def validate_identifiers(
     def check(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, RowVerdicts]:
         return batch, check_rows(batch, site.protocol, site.settings.source.format, night)
 
-    with _quarantine_file(site, night).open("w", newline="", encoding="utf-8") as file:
+    with _quarantine_file(site, night) as file:
         quarantine = csv.writer(file)
         quarantine.writerow(("row_number", "record_pseudonym", "field", "reason"))
         quarantine.writerows((misfit.row_number, "", "", misfit.code) for misfit in misfits)
@@ -112,10 +114,20 @@ def _row_numbers(before: int, rows: int, misfits: Sequence[Misfit]) -> npt.NDArr
     return place + 1 + np.searchsorted(behind, place, side="right")
 
 
-def _quarantine_file(site: CustodianSite, night: date) -> Path:
-    folder = site.settings.state_folder / "quarantine"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder / f"{night.isoformat()}.csv"
+@contextmanager
+def _quarantine_file(site: CustodianSite, night: date) -> Iterator[TextIO]:
+    """The night's file, open for writing; E-OUTPUT when the disk is full, or what failed before on that disk."""
+    path = site.settings.state_folder / "quarantine" / f"{night.isoformat()}.csv"
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            yield file
+    except OSError as error:
+        earlier = error.__context__
+        failure = earlier if isinstance(earlier, NightlinkError) else cannot_write(path, error)
+    else:
+        return
+    raise failure
 
 
 def _check_volume(rows: int, site: CustodianSite) -> None:

@@ -13,7 +13,7 @@ from tests.faults.night_world import NightWorld, RunningProcess
 from tests.faults.small_disk import small_disk
 from tests.faults.test_network_faults import deliver, published_whole, run_as_superuser
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)  # the first one waits for the world as well
 only_with_users = pytest.mark.skipif(
     os.geteuid() != 0, reason="only root can give each party a user of its own"
 )

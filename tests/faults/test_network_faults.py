@@ -16,7 +16,7 @@ from tests.faults.tcp_proxy import TcpProxy
 from tests.faults.test_broken_nights import locked_links
 from tests.faults.warehouse_whole import assert_warehouse_whole
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 SLOW_BYTES_PER_S = 150_000
 SHORT_DEADLINE = ("wait_for_deliveries_s = 0 ", "warehouse_deadline_s = 8\nwait_for_deliveries_s = 0 ")
 UNIT_SESSIONS = "usename = 'linkage_loader'"

@@ -13,7 +13,7 @@ import pytest
 from linkage_core.custodian.record_pseudonyms import record_pseudonyms
 from tests.faults.night_world import FIRST_NIGHT, NightWorld
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 CORRECT = "UPDATE patient SET city = {} WHERE patient_id = '{}'"
 
 

@@ -181,3 +181,13 @@ def test_a_field_with_more_missing_values_than_declared_fails(tmp_path: Path) ->
     with pytest.raises(NightlinkError, match="E-DQ-EXPECTATION.*not_be_null of phone") as caught:
         _validate(make_site(tmp_path, max_null_share={"phone": 0.4}), table)
     assert "raw_extract" in str(caught.value)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_quarantine_without_room_is_told_by_its_code(tmp_path: Path) -> None:
+    site = make_site(tmp_path)
+    path = site.settings.state_folder / "quarantine" / f"{NIGHT.isoformat()}.csv"
+    path.parent.mkdir()
+    path.symlink_to("/dev/full")
+    with pytest.raises(NightlinkError, match="E-OUTPUT.*No space left"):
+        _validate(site, _rows())
