@@ -43,6 +43,7 @@ def published_whole(world: NightWorld, night: str, served: list[tuple[object, ..
     assert_warehouse_whole(world)
 
 
+@pytest.mark.slow
 def test_a_slow_network_delays_a_night_and_changes_nothing(night_world: NightWorld) -> None:
     night, served = night_world.next_night(), night_world.served_links()
     with (
@@ -168,6 +169,7 @@ def test_a_process_that_was_stopped_wakes_up_after_a_newer_night_and_publishes_n
     published_whole(night_world, newer, served)
 
 
+@pytest.mark.slow
 def test_a_warehouse_that_restarts_all_night_long_is_published_to_once(night_world: NightWorld) -> None:
     """An immediate shutdown and a start, again and again, while the linkage unit is at work (fault 24)."""
     night, served = night_world.next_night(), night_world.served_links()

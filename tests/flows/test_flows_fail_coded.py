@@ -57,6 +57,7 @@ def linkage_flow(prefect_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     def use(action):  # noqa: ANN001, ANN202
         monkeypatch.setattr(prose, "linkage_unit", lambda: make_unit(tmp_path))
         monkeypatch.setattr(prose, "night_in_ledger", _nothing)
+        monkeypatch.setattr(prose, "carry_over_epoch", lambda run, unit: None)
         monkeypatch.setattr(prose, "receive_deliveries", stage("receive deliveries")(action))
         return link_and_load(AS_OF, return_state=True)
 
@@ -157,8 +158,8 @@ def test_no_argument_or_result_of_a_stage_is_stored(
     monkeypatch.setattr(prose, "with_reviews", lambda run, unit: unit)
     monkeypatch.setattr(prose, "compare_with_witnesses", lambda run, deliveries: None)
     monkeypatch.setattr(prose, "hand_out_receipts", lambda run, unit: None)
-    names = ("resolve_links", "summarise_night", "hold_or_pass", "pairs_to_review", "load_links")
-    for name in (*names, "publish_linkage_report"):
+    names = ("resolve_links", "summarise_night", "hold_or_pass", "pairs_to_review", "keep_compared_pairs")
+    for name in (*names, "load_links", "log_deletions", "publish_linkage_report"):
         monkeypatch.setattr(prose, name, stage(name)(lambda *_: planted))
     state = linkage_flow(lambda night, unit, erased_of: (planted, planted))
     assert state.is_completed()
