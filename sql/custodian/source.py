@@ -196,7 +196,7 @@ class _CopySink:
     """Where the driver writes rows: gathered into pieces of about a batch, of which few wait to be read."""
 
     rows_a_piece: int
-    pieces: queue.Queue[bytes | NightlinkError | None]
+    pieces: queue.Queue[bytes | Exception | None]
     left: threading.Event
     _rows: list[bytes] = field(default_factory=list)
 
@@ -209,7 +209,7 @@ class _CopySink:
         piece, self._rows = b"".join(self._rows), []
         self.put(piece)
 
-    def put(self, piece: bytes | NightlinkError | None) -> None:
+    def put(self, piece: bytes | Exception | None) -> None:
         while True:
             if self.left.is_set():
                 raise _LeftEarlyError
@@ -241,7 +241,7 @@ def _copied(snapshot: SourceSnapshot, statement_text: str, rows_a_piece: int) ->
 
 def _pieces_of(sink: _CopySink) -> Iterator[bytes]:
     while (piece := sink.pieces.get()) is not None:
-        if isinstance(piece, NightlinkError):
+        if isinstance(piece, Exception):
             raise piece
         yield piece
 
@@ -253,13 +253,13 @@ def _copy_into(connection: DeadlineConnection, statement_text: str, sink: _CopyS
             cursor.copy_expert(copied.replace(":statement", _one_statement(statement_text)), sink)
         sink.pass_on()
 
-    end: NightlinkError | None = None
+    end: Exception | None = None
     try:
         _coded(copy, "reading rows")
-    except NightlinkError as error:
-        end = error
     except _LeftEarlyError:
         return
+    except Exception as error:  # whatever it is: who reads the rows must not wait for ever
+        end = error
     with suppress(_LeftEarlyError):
         sink.put(end)
 

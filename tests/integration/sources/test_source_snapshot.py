@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from linkage_core.errors import NightlinkError
-from sql.custodian.source import read_extract, source_snapshot, stream_rows
+from sql.custodian.source import _CopySink, read_extract, source_snapshot, stream_rows
 from sql.custodian.source_creation import create_source, extractor_role
 
 PLANTED = "Quetzalcoatlus"
@@ -228,6 +228,16 @@ def test_a_stream_that_is_left_early_holds_up_nobody(patients):
         stream.close()
     assert time.monotonic() - began < 5
     assert [thread for thread in threading.enumerate() if thread.name == "nightlink extract"] == []
+
+
+@pytest.mark.timeout(60)
+def test_an_unforeseen_error_while_rows_are_copied_reaches_who_reads_them(patients, monkeypatch):
+    def fail(sink: _CopySink) -> None:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(_CopySink, "pass_on", fail)
+    with pytest.raises(RuntimeError, match="unforeseen"):
+        read_all(patients)
 
 
 def test_a_locked_table_ends_at_the_deadline(patients):
