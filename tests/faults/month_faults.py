@@ -6,12 +6,10 @@ import hashlib
 import os
 import re
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack
 
-import psycopg2
-
-from tests.faults.night_world import NightWorld, RunningProcess, silent_listener
+from tests.faults.night_world import NightWorld, RunningProcess, locked_links, silent_listener
 
 Fault = Callable[[NightWorld, str], RunningProcess]
 """Runs the night under the fault, to its bad end, and puts back what it broke."""
@@ -51,7 +49,7 @@ def linkage_unit_killed(world: NightWorld, night: str) -> RunningProcess:
 
 def killed_in_publication(world: NightWorld, night: str) -> RunningProcess:
     """SIGKILL to the linkage unit in the middle of its publishing transaction."""
-    with _locked_links(world):
+    with locked_links(world):
         return _killed(world, night, "linkage_unit", "linkage_unit: load links started")
 
 
@@ -122,15 +120,3 @@ MONTH_OF_FAULTS: tuple[Fault, ...] = (
     source_down, linkage_unit_killed, other_key, torn_delivery, warehouse_down, custodian_killed, source_hangs,
     second_run, source_shrunk, killed_in_publication,
 )  # fmt: skip
-
-
-@contextmanager
-def _locked_links(world: NightWorld) -> Iterator[None]:
-    """Readers may read, and nobody can write links: a publication waits in the middle of its transaction."""
-    connection = psycopg2.connect(world.warehouse_superuser_url)
-    try:
-        connection.cursor().execute("LOCK TABLE linkage.link IN SHARE ROW EXCLUSIVE MODE")
-        yield
-    finally:
-        with suppress(psycopg2.Error):
-            connection.close()

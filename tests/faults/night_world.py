@@ -442,6 +442,18 @@ def dump_database(url: str, target: Path) -> None:
 
 
 @contextmanager
+def locked_links(world: NightWorld) -> Iterator[None]:
+    """Readers may read, and nobody can write links: a publication waits in the middle of its transaction."""
+    connection = psycopg2.connect(world.warehouse_superuser_url)
+    try:
+        connection.cursor().execute("LOCK TABLE linkage.link IN SHARE ROW EXCLUSIVE MODE")
+        yield
+    finally:
+        with suppress(psycopg2.Error):
+            connection.close()
+
+
+@contextmanager
 def silent_listener() -> Iterator[int]:
     """A port of this machine that takes connections and never answers; yields its number."""
     with socket.socket() as listener:

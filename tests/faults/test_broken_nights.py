@@ -8,7 +8,7 @@ import re
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import psutil
 import psycopg2
 import pytest
 
-from tests.faults.night_world import FIRST_NIGHT, NightWorld, RunningProcess, silent_listener
+from tests.faults.night_world import FIRST_NIGHT, NightWorld, RunningProcess, locked_links, silent_listener
 from tests.faults.warehouse_whole import assert_warehouse_whole
 
 pytestmark = pytest.mark.timeout(300)
@@ -63,18 +63,6 @@ def test_the_same_night_twice_changes_nothing(night_world: NightWorld) -> None:
     assert night_world.warehouse_digests() == rows
     assert night_world.file_digests(*places) == files
     assert again.text.count("nothing to do") == 3
-
-
-@contextmanager
-def locked_links(world: NightWorld) -> Iterator[None]:
-    """Readers may read, and nobody can write links: a publication waits in the middle of its transaction."""
-    connection = psycopg2.connect(world.warehouse_superuser_url)
-    try:
-        connection.cursor().execute("LOCK TABLE linkage.link IN SHARE ROW EXCLUSIVE MODE")
-        yield
-    finally:
-        with suppress(psycopg2.Error):
-            connection.close()
 
 
 def wait_until_publishing(world: NightWorld, running: RunningProcess) -> None:
