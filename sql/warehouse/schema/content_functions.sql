@@ -14,6 +14,7 @@ DECLARE
     v_custodian text;
     v_current content.content_delivery;
     v_delivery_id bigint;
+    v_erased uuid[];
 BEGIN
     SELECT c.custodian INTO v_custodian FROM content.custodian AS c WHERE c.loader_role = session_user FOR UPDATE;
     IF NOT FOUND THEN
@@ -37,13 +38,13 @@ BEGIN
     PERFORM audit.check_event(p_event, jsonb_build_object('kind', 'content_loaded', 'run_id', p_run_id,
         'custodian', v_custodian, 'as_of', p_as_of, 'manifest_sha256', p_digest));
     SELECT a.sequence INTO audit_sequence FROM audit.append_event(p_event) AS a;
-    -- Who was erased does not come back with the next full delivery.
-    DELETE FROM content.admission_staging AS s WHERE s.loader = session_user AND s.record_pseudonym IN
-        (SELECT linkage.suppressed_records(v_custodian, ARRAY(SELECT DISTINCT t.record_pseudonym
-            FROM content.admission_staging AS t WHERE t.loader = session_user)));
-    DELETE FROM content.dispensing_staging AS s WHERE s.loader = session_user AND s.record_pseudonym IN
-        (SELECT linkage.suppressed_records(v_custodian, ARRAY(SELECT DISTINCT t.record_pseudonym
-            FROM content.dispensing_staging AS t WHERE t.loader = session_user)));
+    -- Who was erased does not come back with the next full delivery. Asked once and kept: within the DELETEs a planner
+    -- that last saw the staging tables empty asks anew for every row.
+    v_erased := ARRAY(SELECT linkage.suppressed_records(v_custodian, ARRAY(
+        SELECT s.record_pseudonym FROM content.admission_staging AS s WHERE s.loader = session_user UNION
+        SELECT s.record_pseudonym FROM content.dispensing_staging AS s WHERE s.loader = session_user)));
+    DELETE FROM content.admission_staging AS s WHERE s.loader = session_user AND s.record_pseudonym = ANY (v_erased);
+    DELETE FROM content.dispensing_staging AS s WHERE s.loader = session_user AND s.record_pseudonym = ANY (v_erased);
     INSERT INTO content.content_delivery (custodian, run_id, as_of, digest, row_count, audit_sequence)
     VALUES (v_custodian, p_run_id, p_as_of, p_digest, p_row_count, audit_sequence) RETURNING delivery_id INTO v_delivery_id;
     PERFORM content.move_staging(v_delivery_id);
