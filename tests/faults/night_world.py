@@ -86,10 +86,22 @@ class RunningProcess:
                 assert time.monotonic() < deadline, f"no {words!r} in {timeout_s} s:\n{self.text}"
 
     def finish(self, timeout_s: float = NIGHT_DEADLINE_S) -> int:
-        """Wait for the end; returns the exit code."""
-        exit_code = self.process.wait(timeout_s)
+        """Wait for the end; returns the exit code. AssertionError with its stacks when it does not end in time."""
+        try:
+            exit_code = self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"not ended after {timeout_s:.0f} s:\n{self._end_with_stacks()}") from None
         self._reader.join(10)
         return exit_code
+
+    def _end_with_stacks(self) -> str:
+        """End it and its children by SIGABRT, on which Python writes where each thread stands; all it said."""
+        parent = psutil.Process(self.process.pid)
+        for process in [parent, *parent.children(recursive=True)]:
+            with suppress(psutil.Error):
+                process.send_signal(signal.SIGABRT)
+        self._reader.join(10)
+        return self.text
 
 
 @dataclass
@@ -175,7 +187,7 @@ class NightWorld:
         user: Mapping[str, object] | None = None,
     ) -> RunningProcess:
         process = subprocess.Popen(
-            command, env=dict(environment), cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            command, env={**environment, "PYTHONFAULTHANDLER": "1"}, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, start_new_session=True, umask=0o077, **(user or {}),
         )  # fmt: skip
         running = RunningProcess(process)
