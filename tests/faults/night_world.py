@@ -187,8 +187,8 @@ class NightWorld:
         user: Mapping[str, object] | None = None,
     ) -> RunningProcess:
         process = subprocess.Popen(
-            command, env={**environment, "PYTHONFAULTHANDLER": "1"}, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, start_new_session=True, umask=0o077, **(user or {}),
+            command, env={**environment, "PYTHONFAULTHANDLER": "1"}, cwd=folder, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, umask=0o077, **(user or {}),
         )  # fmt: skip
         running = RunningProcess(process)
         self._processes.append(running)
