@@ -20,7 +20,8 @@ from tasks.protocol.output_files import DigestedFile, whole_file, write_whole
 FORMAT = "nightlink-evaluation-1"
 PAIRS_PER_ROW_GROUP = 1 << 20
 _PLAIN = (
-    "ap", "best_f1", "best_f1_at_p98", "r_at_p95", "r_at_p99", "candidate_recall", "pairs_scored", "reduction_ratio",
+    "ap", "best_f1", "best_f1_at_p98", "best_f1_at_p99", "r_at_p95", "r_at_p99", "candidate_recall", "pairs_scored",
+    "reduction_ratio",
 )  # fmt: skip
 
 

@@ -74,7 +74,8 @@ STAGES = ("normalise", "encode", "block", "score", "resolve")
 class LinkageFigures:
     """The figures of one run; precision and recall as :mod:`linkage_core.evaluation.linkage_quality` defines.
 
-    ``best_f1_at_p98`` is over the thresholds of precision .98 and more, where F1 alone would give precision away.
+    ``best_f1_at_p98`` and ``best_f1_at_p99`` are over the thresholds of precision .98 and .99 and more: F1 alone would
+    give precision away, and what a target of .99 costs is no error of the threshold.
     ``expected_precision`` and ``expected_matches`` are what the model said before the truth was looked at;
     ``reached`` is False when it found no threshold that holds the target, and so put out no link.
     """
@@ -85,6 +86,7 @@ class LinkageFigures:
     ap: float
     best_f1: float
     best_f1_at_p98: float
+    best_f1_at_p99: float
     r_at_p95: float
     r_at_p99: float
     candidate_recall: float
@@ -543,6 +545,7 @@ def linkage_figures(run: LinkageRun, truth: tuple[Indices, Indices], meter: Stag
         ap=average_precision(run.odds.probability, is_true, true_pairs),
         best_f1=best.best_f1,
         best_f1_at_p98=best.best_f1_at_precision_98,
+        best_f1_at_p99=best.best_f1_at_precision_99,
         r_at_p95=best.recall_at_precision_95,
         r_at_p99=best.recall_at_precision_99,
         candidate_recall=blocking.candidate_recall,

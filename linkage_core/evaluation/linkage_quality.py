@@ -40,6 +40,7 @@ class ThresholdQuality:
     best_f1: float
     best_f1_threshold: float
     best_f1_at_precision_98: float
+    best_f1_at_precision_99: float
     recall_at_precision_95: float
     recall_at_precision_99: float
 
@@ -138,13 +139,14 @@ def threshold_quality(
     """
     curve = precision_recall_curve(scores, are_true, true_pairs)
     if not len(curve.thresholds):
-        return ThresholdQuality(0.0, 1.0, 0.0, 0.0, 0.0)
+        return ThresholdQuality(0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
     f1 = 2 * curve.precision * curve.recall / np.maximum(curve.precision + curve.recall, np.finfo(float).tiny)
     best = int(np.argmax(f1))
     return ThresholdQuality(
         float(f1[best]),
         float(curve.thresholds[best]),
         float(f1[curve.precision >= 0.98].max(initial=0.0)),
+        float(f1[curve.precision >= 0.99].max(initial=0.0)),
         recall_at_precision(curve, 0.95),
         recall_at_precision(curve, 0.99),
     )

@@ -30,7 +30,6 @@ from linkage_core.protocol.evidence_spec import (
     IMPLIED_CODES,
     JOINT_CODES,
     MAX_ATOMS,
-    MIDDLE,
     NEAR,
     SEX,
     STANDING_LEVELS,
@@ -89,9 +88,8 @@ class EvidenceMasks:
         When all atoms of ``joint[i]`` are known, so are those of ``joint_shown[i]``.
     swapped : uint64, shape (2,)
         The atoms of unordered names, exact and by sound.
-    names : intp, shape (5,)
-        Index of given and of family name (-1 if absent); of each, the first level worse than its sound; index of
-        the middle name (-1 if absent).
+    names : intp, shape (4,)
+        Index of given and of family name (-1 if absent); of each, the first level worse than its sound.
     """
 
     shown: Words
@@ -273,7 +271,6 @@ def evidence_masks(spec: EvidenceSpec) -> EvidenceMasks:
     joint = _joint_atoms(spec, bit)
     names = [field_index.get(name, -1) for name in (GIVEN, FAMILY)]
     names += [_first_unlike_in_sound(spec, name) for name in (GIVEN, FAMILY)]
-    names.append(field_index.get(MIDDLE, -1))
     return EvidenceMasks(
         shown=np.array(shown, np.uint64),
         near=np.array(near, np.uint64),
@@ -443,10 +440,6 @@ def _write_levels(  # pragma: no cover - compiled; held to its twin in tests/ref
             elif known & swapped[1] != zero and given >= names[2] and family >= names[3]:
                 out[k, names[0]] = different[names[0]] + 2
                 out[k, names[1]] = -1
-        # Who goes by the middle name differs in both: that is one difference, told by the given name.
-        given_differs = names[0] >= 0 and out[k, names[0]] >= different[names[0]]
-        if given_differs and names[4] >= 0 and out[k, names[4]] == different[names[4]]:
-            out[k, names[4]] = -1
 
 
 _levels_kernel: Callable[..., None] = CompiledKernel(_write_levels)

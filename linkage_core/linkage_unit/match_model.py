@@ -87,6 +87,11 @@ _DIFFERENT_START: Mapping[str, float] = {
 }
 _DIFFERENT_CAP: Mapping[str, float] = {GIVEN: 0.15, BIRTH: 0.08}
 DEFAULT_DIFFERENT_CAP = 0.6
+BESIDE_OTHER_GIVEN = "middle_name beside another given_name"
+"""Key of the rates of middle names beside given names that differ: how often they agree at all, and how often not."""
+_BESIDE_OTHER_GIVEN_START = np.array([0.7, 0.3])
+BESIDE_OTHER_GIVEN_PAIRS = 10.0
+"""Weight of the start of these two, in pairs: they are learnt from the few matches whose given names differ."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,8 @@ class MatchModel:
     Attributes
     ----------
     match_rates, random_rates, household_rates : mapping of field to ndarray of float64, shape (levels,)
-        How often each level is seen among matches (m), random pairs (u) and households.
+        How often each level is seen among matches (m), random pairs (u) and households. m has two rates more under
+        :data:`BESIDE_OTHER_GIVEN`, where there are given and middle names.
     expected_matches, expected_household_pairs : float
         Sums of the posteriors, over the share of such pairs that become candidates.
     candidate_share : float
@@ -134,7 +140,11 @@ class PairOdds:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """All that stays fixed while the model is fitted; levels, rarity and counts are those of the patterns."""
+    """All that stays fixed while the model is fitted; levels, rarity and counts are those of the patterns.
+
+    ``teaches``: levels that are known for what they are, and of middle names not those that differ as the given name
+    does, which have rates of their own.
+    """
 
     index_a: Indices
     index_b: Indices
@@ -143,6 +153,7 @@ class _Pairs:
     of_pair: npt.NDArray[np.uint32]
     levels: npt.NDArray[np.int8]
     is_least: npt.NDArray[np.bool_]
+    teaches: npt.NDArray[np.bool_]
     rarity: Floats
     rarity_household: Floats
     counts: Floats
@@ -250,6 +261,8 @@ def fit_patterns(
     pairs = _fixed_pairs(patterns, index_a, index_b, records, spec, aggregates)
     random = random_rates(spec, aggregates)
     starts = {name: start_rates(spec, name, random[name]) for name in spec.fields}
+    if {GIVEN, MIDDLE} <= set(spec.fields):
+        starts[BESIDE_OTHER_GIVEN] = _BESIDE_OTHER_GIVEN_START
     household_starts = {name: household_start(name, random[name]) for name in spec.fields}
     match, household = dict(starts), dict(household_starts)
     coverage = CandidateCoverage(spec, *presence)
@@ -386,8 +399,20 @@ def _fixed_pairs(
             rarity_household += gain
     counts = np.bincount(patterns.of_pair, minlength=len(levels)).astype(np.float64)
     is_least = untested_levels(levels, spec)
+    teaches = (levels != NULL_LEVEL) & ~is_least
+    if {GIVEN, MIDDLE} <= set(spec.fields):
+        teaches[_both_differ(levels, spec), spec.fields.index(MIDDLE)] = False
     return _Pairs(
-        index_a, index_b, *records, patterns.of_pair, levels, is_least, rarity, rarity_household, counts
+        index_a,
+        index_b,
+        *records,
+        patterns.of_pair,
+        levels,
+        is_least,
+        teaches,
+        rarity,
+        rarity_household,
+        counts,
     )
 
 
@@ -477,7 +502,18 @@ def field_gain(
     gain = np.where(is_least[:, f], or_better[levels[:, f]], alone[levels[:, f]])
     if name == SEX:
         gain[levels[:, spec.fields.index(GIVEN)] == 0] = 0.0
+    if name == MIDDLE and BESIDE_OTHER_GIVEN in rates:
+        chance = rates[BESIDE_OTHER_GIVEN][1] / base[spec.level_names(MIDDLE).index(DIFFERENT)]
+        gain[_both_differ(levels, spec)] = min(np.log(chance), 0.0)
     return np.asarray(gain, np.float64)
+
+
+def _both_differ(levels: npt.NDArray[np.int8], spec: EvidenceSpec) -> npt.NDArray[np.bool_]:
+    """Where given and middle name both differ: bool, shape (m,)."""
+    both = np.ones(len(levels), np.bool_)
+    for name in (GIVEN, MIDDLE):
+        both &= levels[:, spec.fields.index(name)] == spec.level_names(name).index(DIFFERENT)
+    return both
 
 
 def _expect(
@@ -515,7 +551,18 @@ def _learn_match(pairs: _Pairs, spec: EvidenceSpec, weight: Floats, starts: Mapp
         learnt = _counted_rates(pairs, f, weight, starts[name])
         different = spec.level_names(name).index(DIFFERENT)
         rates[name] = _cap_rate(learnt, different, _DIFFERENT_CAP.get(name, DEFAULT_DIFFERENT_CAP))
+    if BESIDE_OTHER_GIVEN in starts:
+        rates[BESIDE_OTHER_GIVEN] = _learn_beside_other_given(pairs, spec, weight, starts[BESIDE_OTHER_GIVEN])
     return rates
+
+
+def _learn_beside_other_given(pairs: _Pairs, spec: EvidenceSpec, weight: Floats, start: Floats) -> Floats:
+    """How often a match's middle names agree at all, and how often not, where its given names differ."""
+    given, middle = (pairs.levels[:, spec.fields.index(name)] for name in (GIVEN, MIDDLE))
+    told = (given == spec.level_names(GIVEN).index(DIFFERENT)) & (middle != NULL_LEVEL)
+    differs = _both_differ(pairs.levels, spec)
+    counted = np.bincount(differs[told], weight[told], 2) + BESIDE_OTHER_GIVEN_PAIRS * start
+    return np.asarray(counted / counted.sum(), np.float64)
 
 
 def _learn_household(
@@ -528,10 +575,9 @@ def _learn_household(
 
 
 def _counted_rates(pairs: _Pairs, f: int, weight: Floats, start: Floats) -> Floats:
-    """Rates of the levels that are known for what they are; a least level teaches nothing."""
-    levels = pairs.levels[:, f]
-    present = (levels >= 0) & ~pairs.is_least[:, f]
-    counted = np.bincount(levels[present], weight[present], len(start)) + PRIOR_PAIRS * start
+    """Rates of the levels that are known for what they are."""
+    taught = pairs.teaches[:, f]
+    counted = np.bincount(pairs.levels[taught, f], weight[taught], len(start)) + PRIOR_PAIRS * start
     return np.asarray(counted / counted.sum(), np.float64)
 
 

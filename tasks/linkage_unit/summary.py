@@ -191,7 +191,7 @@ def _describe_model(model: MatchModel) -> dict[str, Any]:
                 "matches": round(float(model.match_rates[name][0]), 4),
                 "random_pairs": round(float(model.random_rates[name][0]), 6),
             }
-            for name in model.match_rates
+            for name in model.random_rates
         ],
         "rates": {
             kind: {name: [float(f"{rate:.6g}") for rate in levels] for name, levels in rates.items()}

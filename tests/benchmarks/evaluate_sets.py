@@ -47,8 +47,8 @@ BASELINES = {
     "usgen100k_min": {"splink": (0.974, 0.973, 0.973, 0.949), "clk": (0.943, 0.943, 0.933, 0.882)},
 }
 COLUMNS = (
-    "ap", "best_f1", "best_f1_at_p98", "r_at_p95", "r_at_p99", "output_precision", "output_recall", "output_f1",
-    "expected_precision", "candidate_recall",
+    "ap", "best_f1", "best_f1_at_p98", "best_f1_at_p99", "r_at_p95", "r_at_p99", "output_precision", "output_recall",
+    "output_f1", "expected_precision", "candidate_recall",
 )  # fmt: skip
 Columns = dict[str, np.ndarray]
 
@@ -173,7 +173,7 @@ def _splink_row(
     best = threshold_quality(score[links], is_true[links], true_pairs)
     figures = (
         average_precision(score, is_true, true_pairs), best.best_f1, best.best_f1_at_precision_98,
-        best.recall_at_precision_95, best.recall_at_precision_99,
+        best.best_f1_at_precision_99, best.recall_at_precision_95, best.recall_at_precision_99,
     )  # fmt: skip
     recall = is_true.sum() / max(true_pairs, 1)
     return (

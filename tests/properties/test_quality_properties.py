@@ -39,6 +39,7 @@ def test_curve_average_precision_and_best_thresholds(scored, never_scored):
     best = threshold_quality(scores, are_true, true_pairs)
     assert best.best_f1 == pytest.approx(slow_best_f1(scores, are_true, true_pairs))
     assert best.best_f1_at_precision_98 == pytest.approx(slow_best_f1(scores, are_true, true_pairs, "0.98"))
+    assert best.best_f1_at_precision_99 == pytest.approx(slow_best_f1(scores, are_true, true_pairs, "0.99"))
     assert best.recall_at_precision_95 == slow_recall_at(scores, are_true, true_pairs, "0.95")
     assert best.recall_at_precision_99 == slow_recall_at(scores, are_true, true_pairs, "0.99")
 

@@ -42,7 +42,7 @@ def slow_known(tokens_a, tokens_b, near_groups, equal_groups, spec, implied):
 
 
 def slow_level(field, known, spec, present, core, tokens_a, tokens_b):
-    """The level's name, or None for null; swapped names, and a middle name beside another given one, are left out."""
+    """The level's name, or None for null; swapped names are left out."""
     if not present:
         return None
     names = spec.level_names(field)

@@ -33,7 +33,7 @@ def test_equal_scores_enter_together():
     scores, are_true = np.array([0.9, 0.9]), np.array([True, False])
     assert average_precision(scores, are_true, 1) == 0.5
     assert average_precision(scores, are_true[::-1], 1) == 0.5
-    assert threshold_quality(scores, are_true, 1) == ThresholdQuality(2 / 3, 0.9, 0.0, 0.0, 0.0)
+    assert threshold_quality(scores, are_true, 1) == ThresholdQuality(2 / 3, 0.9, 0.0, 0.0, 0.0, 0.0)
 
 
 def test_a_pair_never_scored_contributes_nothing():
@@ -50,7 +50,7 @@ def test_recall_at_a_precision_may_lie_beyond_a_dip():
 
 def test_nothing_scored():
     assert threshold_quality(np.empty(0), np.empty(0, np.bool_), 3) == ThresholdQuality(
-        0.0, 1.0, 0.0, 0.0, 0.0
+        0.0, 1.0, 0.0, 0.0, 0.0, 0.0
     )
     assert average_precision(np.empty(0), np.empty(0, np.bool_), 3) == 0.0
 

@@ -22,6 +22,7 @@ from linkage_core.linkage_unit.link_probabilities import (
 )
 from linkage_core.linkage_unit.link_selection import LIMITS, unlimited_odds
 from linkage_core.linkage_unit.match_model import (
+    BESIDE_OTHER_GIVEN,
     PairOdds,
     _cap_rate,
     field_gain,
@@ -45,22 +46,22 @@ EXACT_RATES = {"given_name": 0.002, "family_name": 0.001, "birth_date": 0.0001, 
 COMPLETE = FieldPresence(np.ones((1, len(SPEC.fields)), np.bool_), np.array([1], np.intp))
 
 
-def aggregates(records):
+def aggregates(records, spec=SPEC, exact_rates=EXACT_RATES):
     fields = []
-    for name in SPEC.fields:
-        levels = SPEC.level_names(name)
+    for name in spec.fields:
+        levels = spec.level_names(name)
         rates = np.full(len(levels), 1e-3)
-        rates[0] = EXACT_RATES[name]
+        rates[0] = exact_rates[name]
         rates[levels.index("different")] += 1 - rates.sum()
-        fields.append(FieldAggregate(tuple(rates.tolist()), (EXACT_RATES[name],) * 3))
+        fields.append(FieldAggregate(tuple(rates.tolist()), (exact_rates[name],) * 3))
     return EvidenceAggregates(records, tuple(fields), (0.42,) * 3)
 
 
-def evidence(rows):
-    filters = tuple(np.zeros((rows, 32), np.uint64) for _ in SPEC.groups)
-    rarity = np.full((rows, len(SPEC.fields)), 2, np.uint8)
+def evidence(rows, spec=SPEC):
+    filters = tuple(np.zeros((rows, 32), np.uint64) for _ in spec.groups)
+    rarity = np.full((rows, len(spec.fields)), 2, np.uint8)
     return EncodedEvidence(
-        np.zeros((rows, len(SPEC.tokens)), np.uint64), filters, rarity, np.ones(rows, np.uint8)
+        np.zeros((rows, len(spec.tokens)), np.uint64), filters, rarity, np.ones(rows, np.uint8)
     )
 
 
@@ -202,6 +203,42 @@ def test_an_initial_is_the_least_where_no_token_tells_the_whole_middle_name(besi
     levels = {"middle_name": "initial", **beside}
     row = [MIDDLE.level_names(name).index(levels[name]) if name in levels else -1 for name in MIDDLE.fields]
     assert untested_levels(np.array([row], np.int8), MIDDLE)[0, 1] == is_least
+
+
+def middle_world(differ_too, people=400, others=100):
+    """Matches of whom a quarter differ in the given name, so many of them in the middle name too; strangers."""
+    generator = np.random.default_rng(1)
+    differs = [len(MIDDLE.level_codes(name)) for name in MIDDLE.fields]
+    levels = np.zeros((people + others, len(MIDDLE.fields)), np.int8)
+    levels[: people // 4, 0] = differs[0]
+    levels[: round(differ_too * people / 4), 1] = differs[1]
+    levels[people:] = differs
+    levels[people:, 4] = generator.integers(0, 2, others)
+    return ComparisonVectors(levels), *(np.arange(people + others, dtype=np.intp),) * 2
+
+
+@pytest.mark.parametrize("differ_too", [0.0, 0.8])
+def test_how_often_both_names_of_a_match_differ_is_learnt(differ_too):
+    vectors, a, b = middle_world(differ_too)
+    rates = {"given_name": 0.002, "middle_name": 0.08, "family_name": 0.001, "birth_date": 0.0001, "sex": 0.5}
+    told = aggregates(1000, MIDDLE, rates)
+    sides = evidence(1000, MIDDLE), evidence(1000, MIDDLE)
+    model, _ = fit_match_model(vectors, *sides, a, b, MIDDLE, (told, told))
+    agrees, differs = model.match_rates[BESIDE_OTHER_GIVEN]
+    assert differs == pytest.approx(differ_too, abs=0.06) and agrees + differs == pytest.approx(1)
+    assert model.match_rates["middle_name"][2] < 0.02
+
+
+def test_two_names_that_differ_never_speak_for_a_match():
+    levels = np.full((2, len(MIDDLE.fields)), -1, np.int8)
+    levels[:, 0] = (MIDDLE.level_names("given_name").index("different"), 0)
+    levels[:, 1] = MIDDLE.level_names("middle_name").index("different")
+    random = {"middle_name": np.array([0.1, 0.1, 0.8])}
+    match = {"middle_name": np.array([0.9, 0.05, 0.05])}
+    for differ_too, gain in ((0.2, np.log(0.25)), (0.9, 0.0)):
+        rates = {**match, BESIDE_OTHER_GIVEN: np.array([1 - differ_too, differ_too])}
+        told = field_gain(levels, np.zeros(levels.shape, np.bool_), 1, MIDDLE, rates, random)
+        assert told.tolist() == pytest.approx([gain, np.log(0.05 / 0.8)])
 
 
 def test_sex_adds_nothing_beside_equal_given_names():
