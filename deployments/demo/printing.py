@@ -41,7 +41,7 @@ ESTIMATORS = {
     "posteriors": "calibrated probabilities, summed",
     "duplicates": "duplicate links",
     "held_out_sex": "sex, held out of the score",
-    "canary_pairs": "canary pairs, sealed until the links were published",
+    "canary_pairs": "canary pairs, an upper bound: their errors are made up",
     "recapture": "capture and recapture (a range)",
 }
 

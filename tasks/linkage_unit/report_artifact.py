@@ -61,7 +61,7 @@ def _overview(summary: Mapping[str, Any]) -> str:
     rows = [
         ("Run", summary.get("run_id")),
         ("As of", summary.get("as_of")),
-        ("Matches", suppress_small(links.get("match"))),
+        *((name.capitalize(), count) for name, count in figures.match_rows(summary)),
         ("Possible matches", suppress_small(links.get("possible_match"))),
         ("Expected precision", ratio(summary.get("scores", {}).get("expected_precision"))),
         ("Matches expected in all", suppress_small(summary.get("model", {}).get("expected_matches"))),

@@ -113,12 +113,28 @@ def verdict(summary: Mapping[str, Any]) -> Verdict:
             "Nothing changed",
             f"The night ran whole and found the links already in force ({suppress_small(kept)} kept).",
         )
+    without = " Those of people who do not exist are not among them." if summary.get("unsealed") else ""
     return Verdict(
         "published",
         "Published",
         f"The link table was published whole: {suppress_small(opened)} links opened, "
-        f"{suppress_small(closed)} closed, {suppress_small(kept)} kept.",
+        f"{suppress_small(closed)} closed, {suppress_small(kept)} kept.{without}",
     )
+
+
+def match_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(what is counted, shown count) of the matches: two rows where people who do not exist were taken out."""
+    found = suppress_small(summary.get("links", {}).get("match"))
+    unsealed = summary.get("unsealed")
+    if not unsealed:
+        return [("matches", found)]
+    # Two custodians without such people have no counts; the difference to the first row is then not told.
+    published = sum(int(two.get("matches_left", 0)) for two in unsealed)
+    told = len(unsealed) == len(summary.get("quality", []))
+    return [
+        ("matches of real records, published", suppress_small(published) if told else NOT_RECORDED),
+        ("matches before null people and canary pairs were taken out", found),
+    ]
 
 
 def rejection_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, list[str]]]:

@@ -101,7 +101,7 @@ def _key_figures(summary: Mapping[str, Any], results: list[bool]) -> list[tuple[
     links, candidates = summary.get("links", {}), summary.get("candidates", {})
     passed = f"{sum(results):,} of {len(results):,}" if results else NOT_RECORDED
     return [
-        ("matches", suppress_small(links.get("match"))),
+        *figures.match_rows(summary),
         ("possible matches", suppress_small(links.get("possible_match"))),
         ("expected precision of the matches", ratio(summary.get("scores", {}).get("expected_precision"))),
         ("matches expected in all", suppress_small(summary.get("model", {}).get("expected_matches"))),

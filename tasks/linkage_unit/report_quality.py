@@ -43,36 +43,39 @@ def estimate_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, list[str]]
 
 
 def recall_sentences(summary: Mapping[str, Any]) -> list[str]:
-    """What is known of matches that were missed, one sentence for each two custodians."""
+    """What is known of matches that were missed, between each two custodians; short, or an artifact would cut them."""
     sentences = []
     for two in summary.get("quality", []):
+        sentences.append(f"Of the matches that the model expects, {ratio(two.get('recall'))} were found.")
         known = two.get("recall_range")
-        told = f"Of the matches that the model expects, {ratio(two.get('recall'))} were found."
         if known:
-            told += (
-                f" Passes that share no field, taken two by two as capture and recapture, put recall between "
+            sentences.append(
+                f"Passes that share no field, taken two by two as capture and recapture, put recall between "
                 f"{ratio(known.get('low'))} and {ratio(known.get('high'))}; that tends to be too high."
             )
         canaries = two.get("canary_recall")
         if canaries:
-            told += (
-                f" Of {suppress_small(canaries.get('basis'))} canary pairs, sealed until the links were published, "
+            sentences += [
+                f"Of {suppress_small(canaries.get('basis'))} canary pairs, sealed until the links were published, "
                 f"a share of {ratio(canaries.get('value'))} was found (95%: {ratio(canaries.get('low'))} to "
-                f"{ratio(canaries.get('high'))}); their errors are made up."
-            )
-        sentences.append(told)
-    sentences += [_taken_out(two) for two in summary.get("unsealed", [])]
+                f"{ratio(canaries.get('high'))}).",
+                "The errors of canary pairs are made up, and fewer than real ones: their share is an upper bound of "
+                "the recall, and tells how it changes from night to night.",
+            ]
+    for two in summary.get("unsealed", []):
+        sentences += _taken_out(two)
     return sentences
 
 
-def _taken_out(counts: Mapping[str, Any]) -> str:
+def _taken_out(counts: Mapping[str, Any]) -> list[str]:
     people = [int(counts.get("sealed_a", 0)), int(counts.get("sealed_b", 0))]
     names = [safe_text(counts.get("custodian_a")), safe_text(counts.get("custodian_b"))]
-    return (
-        f"Counted above and taken out before anybody could see them: {suppress_small(people[0])} people of "
-        f"{names[0]} and {suppress_small(people[1])} of {names[1]} who do not exist, with their links; "
-        f"{suppress_small(counts.get('matches_left'))} matches of real records were published."
-    )
+    return [
+        f"Counted, and taken out before anybody could see them: {suppress_small(people[0])} people of {names[0]} and "
+        f"{suppress_small(people[1])} of {names[1]} who do not exist (null people and canary pairs), with their links.",
+        f"{suppress_small(counts.get('matches_left'))} matches of real records were published. Pictures, bands, passes "
+        "and subgroups of this report still count the others, too.",
+    ]
 
 
 def subgroup_tables(summary: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, list[str]]]]]:

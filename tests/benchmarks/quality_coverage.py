@@ -74,7 +74,7 @@ def true_quality(
 
 
 def _print_recall(name: str, rows: list) -> None:
-    """What canaries say beside the true recall; their errors are made up, so that no coverage is claimed."""
+    """What canaries say beside the true recall; their errors are made up, so that it is an upper bound."""
     told = [found.value for _, found in rows if found is not None]
     if told:
         true = np.mean([recall for recall, _ in rows])

@@ -293,7 +293,7 @@ COMMENT ON VIEW research.linkage_quality_v1 IS 'How good a run''s links are by i
 COMMENT ON COLUMN research.linkage_quality_v1.run_id IS 'The published run.';
 COMMENT ON COLUMN research.linkage_quality_v1.project IS 'Linkage project.';
 COMMENT ON COLUMN research.linkage_quality_v1.as_of IS 'The day whose links it published.';
-COMMENT ON COLUMN research.linkage_quality_v1.method IS 'How the figure was had: match_model, from the night''s own model; posteriors, duplicates, held_out_sex, recapture: estimators that need no truth (linkage_core/README.md says when to trust which).';
+COMMENT ON COLUMN research.linkage_quality_v1.method IS 'How the figure was had: match_model, from the night''s own model; null_people, posteriors, duplicates, held_out_sex, canary_pairs, recapture: estimators that need no truth (linkage_core/README.md says when to trust which). Recall by canary_pairs is an upper bound: their errors are made up.';
 COMMENT ON COLUMN research.linkage_quality_v1.measure IS 'precision and recall of the links decided as match; target_precision, the thresholds on the probability, pairs_compared, reduction_ratio, expected_matches.';
 COMMENT ON COLUMN research.linkage_quality_v1.estimate IS 'The figure; match_model: with three custodians or more, of all their pairs together. NULL where there is a range only.';
 COMMENT ON COLUMN research.linkage_quality_v1.interval_low IS 'Lower end of its 95% interval; NULL where the method gives none.';

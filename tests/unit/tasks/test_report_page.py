@@ -302,3 +302,35 @@ def test_what_was_resolved_otherwise_than_one_to_one_is_told(summary: dict[str, 
     text = _Page(render_report_page(summary)).text
     for words in ("optimal_one_to_one", "1,200", "Known links published", "ab" * 32, "split"):
         assert words in text
+
+
+def _with_unsealed(summary: dict[str, Any]) -> dict[str, Any]:
+    counts = {
+        "custodian_a": "hospital",
+        "custodian_b": "pharmacy",
+        "sealed_a": 40,
+        "sealed_b": 41,
+        "matches_left": 1234,
+    }
+    estimate = {"value": 0.99, "low": 0.95, "high": 1.0, "basis": 40}
+    found = {"precision": {"null_people": estimate}, "recall": 0.95, "canary_recall": estimate}
+    return {**summary, "quality": [{"custodians": ["hospital", "pharmacy"], **found}], "unsealed": [counts]}
+
+
+@pytest.mark.parametrize("render", [render_report_page, render_report_artifact])
+def test_matches_before_and_after_the_unsealing_explain_themselves(render, summary):
+    before = f"{summary['links']['match']:,}"
+    text = render(_with_unsealed(summary))
+    assert "1,234" in text and before in text
+    for told in ("atches of real records, published", "before null people and canary pairs were taken out"):
+        assert told in text
+    assert (
+        "not among them" in text and "upper bound of the recall" in text and "count the others, too" in text
+    )
+    assert "taken out" not in render(summary)
+
+
+def test_matches_of_three_custodians_are_not_added_up_where_some_have_no_counts(summary):
+    unsealed = _with_unsealed(summary)
+    page = render_report_page({**unsealed, "quality": unsealed["quality"] * 3})
+    assert page.index("published</dt><dd>\u2013") > 0
