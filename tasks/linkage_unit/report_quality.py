@@ -59,8 +59,8 @@ def recall_sentences(summary: Mapping[str, Any]) -> list[str]:
                 f"Of {suppress_small(canaries.get('basis'))} canary pairs, sealed until the links were published, "
                 f"a share of {ratio(canaries.get('value'))} was found (95%: {ratio(canaries.get('low'))} to "
                 f"{ratio(canaries.get('high'))}).",
-                "The errors of canary pairs are made up, and fewer than real ones: their share is an upper bound of "
-                "the recall, and tells how it changes from night to night.",
+                "Their errors are made up, and were fewer than real ones wherever that was measured: take it for an "
+                "upper bound of the recall, and for how recall changes from night to night.",
             ]
     for two in summary.get("unsealed", []):
         sentences += _taken_out(two)

@@ -9,7 +9,7 @@ k null people matched, with mean w (N_a / U_a + N_b / U_b).
 Trust it as far as null people resemble the records without a match. They are made of a custodian's own values and
 households, but nobody's twin, parent or namesake was left out for them: **wrong matches between relatives, of whom one
 is at each custodian only, are told too rarely.** A **canary pair** is a person at both custodians, with errors that
-were made up, and fewer than real ones: it tells the recall of such pairs, **an upper bound** of that of others.
+were made up: it tells the recall of such pairs, **an upper bound** of that of others wherever it was measured.
 """
 
 from __future__ import annotations
