@@ -116,6 +116,6 @@ def _marks(nights: Sequence[Night], across: Callable[[int], float]) -> list[str]
                 f'<text x="{x:.1f}" y="{bottom + 34 + 13 * line}" text-anchor="middle" font-weight="bold"'
                 f' fill="{colour}">{letter}<title>{escape(said)}</title></text>'
             )
-    words = "F: failed first, then published   K: new key epoch, all delivered anew   E: somebody was erased"
+    words = "F: failed first, then published; K: new key epoch, all delivered anew; E: somebody was erased"
     parts.append(f'<text x="{LEFT}" y="{bottom + 78}" fill="{GREY}">{words}</text>')
     return parts
