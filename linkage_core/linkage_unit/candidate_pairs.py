@@ -428,16 +428,19 @@ def _take_blocks(
         rows = slice(start, start + RECORDS_PER_CHUNK)
         present = np.count_nonzero(blocking[rows][:, in_use], axis=1)
         room = partners_per_record * len(in_use) ** ROOM_EXPONENT // np.maximum(present, 1) ** ROOM_EXPONENT
-        partners = np.stack([size[block[rows]] for block, size in blocks], axis=1)
-        order = np.argsort(partners, axis=1, kind="stable")
-        fits = np.cumsum(np.take_along_axis(partners, order, axis=1), axis=1) <= room[:, np.newaxis]
-        np.put_along_axis(taken[rows], order, fits, axis=1)
+        # (partners, pass) in one number, so that they sort as such.
+        packed = np.stack(
+            [size[block[rows]] * MAX_PASSES + p for p, (block, size) in enumerate(blocks)], axis=1
+        )
+        packed.sort(axis=1)
+        fits = np.cumsum(packed // MAX_PASSES, axis=1) <= room[:, np.newaxis]
+        np.put_along_axis(taken[rows], packed % MAX_PASSES, fits, axis=1)
     return taken
 
 
 def _propose(
     blocks: _PassBlocks, taken_a: npt.NDArray[np.bool_], taken_b: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp], PassReport]:
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.uint32], PassReport]:
     """What the pass proposes (each A record's first and size, the members, its report).
 
     The whole block for a record that takes it, else the members that take it.
@@ -445,7 +448,7 @@ def _propose(
     Members of a block stand together, those that take it first, each part in the order of side B.
     """
     kept = len(blocks.size_b)
-    members_b = np.argsort(2 * blocks.block_of_b + ~taken_b, kind="stable")
+    members_b = _rows_in_order(2 * blocks.block_of_b + ~taken_b)
     takers = np.bincount(blocks.block_of_b[taken_b], minlength=kept)
     takers[0] = 0
     first = np.cumsum(np.bincount(blocks.block_of_b, minlength=kept)) - blocks.size_b
@@ -453,6 +456,14 @@ def _propose(
     pairs = int(size.sum())
     report = replace(blocks.report, pairs=pairs, pairs_left_out=blocks.report.pairs - pairs)
     return first[blocks.block_of_a], size, members_b, report
+
+
+def _rows_in_order(numbers: npt.NDArray[np.intp]) -> npt.NDArray[np.uint32]:
+    """Rows in ascending order of (number, row); numbers below 2**32. Sorting them packed is several times as fast."""
+    packed = numbers.astype(np.uint64) << np.uint64(32)
+    packed |= np.arange(len(numbers), dtype=np.uint64)
+    packed.sort()
+    return packed.astype(np.uint32)  # the lower half are the rows
 
 
 def _report(
