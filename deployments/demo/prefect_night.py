@@ -251,7 +251,7 @@ def _announce_changes(client, as_of: str, seen: set[str], announce: Announce) ->
         party = run.name.removesuffix(as_of).strip() if run else "?"
         if party != "night":
             seconds = task.total_run_time.total_seconds()
-            announce(f"{party:<14}{task.name:<30}{task.state.name:<11}{seconds:7.2f} s")
+            announce(f"{party:<14}{task.name:<36}{task.state.name:<11}{seconds:7.2f} s")
 
 
 def _night_failed(client, as_of: str) -> NightlinkError:  # noqa: ANN001

@@ -44,6 +44,7 @@ ESTIMATORS = {
     "canary_pairs": "canary pairs, an upper bound: their errors are made up",
     "recapture": "capture and recapture (a range)",
 }
+OWN_EXPECTATION = "all matches that the model expects: often too high"
 
 
 def print_estimates(estimates: list[dict[str, Any]]) -> None:
@@ -75,7 +76,10 @@ def _with_estimates(
     for row in estimates:
         figures = ["-" if row[name] is None else f"{row[name]:.4f}" for name in ("value", "low", "high")]
         interval = "-" if row["low"] is None else f"{figures[1]} - {figures[2]}"
-        cells = [row["measure"], ESTIMATORS.get(row["estimator"], row["estimator"]), figures[0], interval]
+        label = ESTIMATORS.get(row["estimator"], row["estimator"])
+        if (row["measure"], row["estimator"]) == ("recall", "posteriors"):
+            label = OWN_EXPECTATION
+        cells = [row["measure"], label, figures[0], interval]
         table.add_row(*cells, *([f"{truth[row['measure']]:.4f}"] if truth else []))
     return table
 

@@ -46,7 +46,9 @@ def recall_sentences(summary: Mapping[str, Any]) -> list[str]:
     """What is known of matches that were missed, between each two custodians; short, or an artifact would cut them."""
     sentences = []
     for two in summary.get("quality", []):
-        sentences.append(f"Of the matches that the model expects, {ratio(two.get('recall'))} were found.")
+        sentences.append(
+            f"Of all matches that the model expects, {ratio(two.get('recall'))} were found; often too high."
+        )
         known = two.get("recall_range")
         if known:
             sentences.append(
