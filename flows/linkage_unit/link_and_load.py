@@ -19,6 +19,7 @@ from tasks.linkage_unit.receive import receive_deliveries
 from tasks.linkage_unit.report import publish_linkage_report
 from tasks.linkage_unit.resolve import resolve_links
 from tasks.linkage_unit.review import pairs_to_review, with_reviews
+from tasks.linkage_unit.run_chunks import one_chunk_process
 from tasks.linkage_unit.score import score_pairs
 from tasks.linkage_unit.settings import linkage_unit
 from tasks.linkage_unit.summary import summarise_night
@@ -38,11 +39,12 @@ def link_and_load(as_of: str | None = None) -> None:
             compare_with_witnesses(run, deliveries)
             unit = with_reviews(run, unit)
             linked = []
-            for a, b in every_two(deliveries):  # hospital and pharmacy; three pairs with a laboratory
-                pairs = block_records(a, b, unit)
-                scored = score_pairs(a, b, pairs, unit)
-                links = resolve_links(a, b, pairs, scored, unit)
-                linked.append(LinkedCustodians(a, b, pairs, scored, links))
+            with one_chunk_process():
+                for a, b in every_two(deliveries):  # hospital and pharmacy; three pairs with a laboratory
+                    pairs = block_records(a, b, unit)
+                    scored = score_pairs(a, b, pairs, unit)
+                    links = resolve_links(a, b, pairs, scored, unit)
+                    linked.append(LinkedCustodians(a, b, pairs, scored, links))
             entities = None if matches_are_entities(unit) else join_entities(deliveries, linked, unit)
             summary = summarise_night(night, deliveries, linked, entities, unit)
             summary = hold_or_pass(run, summary, unit)  # until two persons approve

@@ -1,29 +1,39 @@
 """The process that computes chunks: ``python -m tasks.linkage_unit.chunk_process``. Zone: linkage_unit.
 
-It reads one order, a line of JSON, and answers with a line for each chunk that is done. It sees no settings, no key
-and no warehouse: the job's folder is all that it is told. It ends when whoever gave the order ends.
+It reads orders, a line of JSON each, and answers with a line for each chunk that is done. It sees no settings, no key
+and no warehouse: the job's folder is all that it is told. It ends when whoever gives the orders ends.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import queue
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from linkage_core.errors import NightlinkError
-from tasks.linkage_unit.chunk_stages import compute_chunk
+from tasks.linkage_unit.chunk_stages import compute_chunk, opened
 from tasks.protocol.stages import coded_errors_only, peak_memory_mib
 
 OUT_OF_MEMORY = "memory"
 
 
 def main() -> None:
-    """Do what the order says, chunk by chunk, until one fails."""
-    order = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    """Carry out one order after the other."""
+    orders: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_take_orders, args=(orders,), daemon=True).start()
+    while True:
+        _carry_out(json.loads(orders.get()))
+
+
+def _carry_out(order: dict[str, Any]) -> None:
+    """Do what an order says, chunk by chunk, until one fails; nothing of the order before is left in memory."""
+    opened.cache_clear()
+    _forget_peak()
     _limit_memory(order["memory_mib"])
     for stage, number in order["chunks"]:
         answer = attempt(Path(order["folder"]), stage, number, order["pieces"])
@@ -71,6 +81,12 @@ def _own_peak_mib() -> int:
         return peak_memory_mib()
 
 
+def _forget_peak() -> None:
+    """Let the system measure this process's largest resident size anew, where it can."""
+    with suppress(OSError), open("/proc/self/clear_refs", "w") as control:
+        control.write("5")
+
+
 def _limit_memory(mebibytes: int) -> None:
     """Let allocations beyond the limit fail in this process, before the system kills somebody for it.
 
@@ -86,9 +102,10 @@ def _limit_memory(mebibytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
-def _end_with_parent() -> None:
-    sys.stdin.read()
-    os._exit(1)
+def _take_orders(orders: queue.SimpleQueue[str]) -> None:
+    for line in sys.stdin:
+        orders.put(line)
+    os._exit(1)  # whoever gave the orders has ended
 
 
 if __name__ == "__main__":

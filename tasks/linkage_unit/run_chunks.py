@@ -14,6 +14,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,10 @@ _PASSED_ON = (
 )  # fmt: skip
 """Of the environment, what the child may see: no settings, no secret's place."""
 ChunkName = tuple[str, int]
+Child = subprocess.Popen[bytes]
+_WAITING: ContextVar[list[Child] | None] = ContextVar(
+    "chunk processes that wait for the next order", default=None
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,22 @@ class ChunkLimits:
     deadline_s: float
     memory_mib: int
     cluster: str | None = None
+
+
+@contextmanager
+def one_chunk_process() -> Iterator[None]:
+    """Inside, one child process computes the chunks of one stage after another: its start costs half a CPU second.
+
+    It is begun when the first chunk is due. One that failed is ended, as outside, and another takes its place.
+    """
+    waiting: list[Child] = []
+    token = _WAITING.set(waiting)
+    try:
+        yield
+    finally:
+        _WAITING.reset(token)
+        for process in waiting:
+            _end(process)
 
 
 def run_chunks(job: Job, stages: Sequence[tuple[str, int]], limits: ChunkLimits) -> None:
@@ -96,14 +118,8 @@ def _run_child(
     order = {
         "folder": str(job.folder.resolve()), "chunks": list(chunks), "pieces": pieces, "memory_mib": limits.memory_mib
     }  # fmt: skip
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tasks.linkage_unit.chunk_process"],
-        env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        umask=0o077,
-    )
+    waiting = _WAITING.get()
+    process = _living_child(waiting)
     done, peak, progress = 0, 0, StageProgress(PROGRESS_KEY, len(chunks))
     try:
         process.stdin.write(json.dumps(order).encode() + b"\n")
@@ -113,15 +129,41 @@ def _run_child(
                 return done, _failure(answer, chunks[done], limits)
             done, peak = done + 1, answer["peak_mib"]
             progress.done(done)
+            if done == len(chunks):
+                break
     except BrokenPipeError:
         pass
     finally:
-        process.kill()
-        process.communicate()
+        if waiting is None or done < len(chunks):
+            _end(process)
+        else:
+            waiting.append(process)
     if done < len(chunks):
         return done, _died(chunks[done], process.returncode)
     announce(f"chunks computed: {done}, peak {peak} MiB")
     return done, None
+
+
+def _living_child(waiting: list[Child] | None) -> Child:
+    """The one that waits for an order, while it lives; else a new one."""
+    while waiting:
+        process = waiting.pop()
+        if process.poll() is None:
+            return process
+        _end(process)
+    return subprocess.Popen(
+        [sys.executable, "-m", "tasks.linkage_unit.chunk_process"],
+        env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        umask=0o077,
+    )
+
+
+def _end(process: Child) -> None:
+    process.kill()
+    process.communicate()
 
 
 def _answers(process: subprocess.Popen[bytes], deadline_s: float) -> Iterator[dict[str, Any]]:

@@ -110,6 +110,7 @@ def link(options: argparse.Namespace) -> None:
     from tasks.linkage_unit.linked_custodians import LinkedCustodians
     from tasks.linkage_unit.receive import receive_deliveries
     from tasks.linkage_unit.resolve import resolve_links
+    from tasks.linkage_unit.run_chunks import one_chunk_process
     from tasks.linkage_unit.score import score_pairs
     from tasks.linkage_unit.work_folder import remove_work
 
@@ -119,12 +120,13 @@ def link(options: argparse.Namespace) -> None:
     unit.settings.state_folder.mkdir(exist_ok=True)
     with _stage("receive"):
         a, b = receive_deliveries(night, unit)
-    with _stage("block"):
-        pairs = block_records(a, b, unit)
-    with _stage("score"):
-        scored = score_pairs(a, b, pairs, unit)
-    with _stage("resolve"):
-        links = resolve_links(a, b, pairs, scored, unit)
+    with one_chunk_process():
+        with _stage("block"):
+            pairs = block_records(a, b, unit)
+        with _stage("score"):
+            scored = score_pairs(a, b, pairs, unit)
+        with _stage("resolve"):
+            links = resolve_links(a, b, pairs, scored, unit)
     with _stage("keep"):
         keep_compared_pairs([LinkedCustodians(a, b, pairs, scored, links)], unit)
     remove_work(unit.settings.state_folder)

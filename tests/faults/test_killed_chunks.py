@@ -21,7 +21,7 @@ import pytest
 from linkage_core.errors import NightlinkError
 from tasks.linkage_unit.block import night_job
 from tasks.linkage_unit.receive import receive_deliveries
-from tasks.linkage_unit.run_chunks import ChunkLimits, run_chunks
+from tasks.linkage_unit.run_chunks import ChunkLimits, one_chunk_process, run_chunks
 from tasks.linkage_unit.work_folder import Job, begin_job, remove_work
 from tests.faults.linking_process import all_stages
 from tests.reference.small_world import NIGHT, make_unit, make_world
@@ -198,6 +198,47 @@ def test_a_child_that_is_killed_once_costs_nothing_and_twice_fails(
     run_chunks(spoiled_job, PAIRS, LIMITS)
     assert chunks_of(spoiled_job).items() <= chunks_of(done_job).items()
     assert all(spoiled_job.read("pairs", n) for n in range(spoiled_job.chunks))
+
+
+def chunk_processes() -> set[psutil.Process]:
+    return {p for p in psutil.Process().children() if "tasks.linkage_unit.chunk_process" in p.cmdline()}
+
+
+def test_one_process_computes_stage_after_stage_and_ends_with_the_night(job: Job, done_job: Job) -> None:
+    seen = set()
+    with one_chunk_process():
+        for stage in all_stages(job):
+            run_chunks(job, [stage], LIMITS)
+            seen |= chunk_processes()
+    assert len(seen) == 1
+    assert not chunk_processes()
+    assert chunks_of(job) == chunks_of(done_job)
+
+
+def test_a_process_that_died_between_two_stages_is_replaced(job: Job, done_job: Job) -> None:
+    with one_chunk_process():
+        for stage in all_stages(job):
+            run_chunks(job, [stage], LIMITS)
+            (process,) = chunk_processes()
+            process.kill()
+            wait_for(lambda child=process: child.status() == psutil.STATUS_ZOMBIE)
+    assert chunks_of(job) == chunks_of(done_job)
+
+
+def test_a_process_that_failed_is_not_given_the_next_order(spoiled_job: Job, done_job: Job, spoil) -> None:  # noqa: ANN001
+    *before, links = all_stages(spoiled_job)
+    spoil("die-once pairs 5 0")
+    with one_chunk_process():
+        run_chunks(spoiled_job, before, LIMITS)
+        assert len(chunk_processes()) == 1
+        spoil("spin links 0 0")
+        with pytest.raises(NightlinkError, match="E-TIMEOUT"):
+            run_chunks(spoiled_job, [links], replace(LIMITS, deadline_s=5.0))
+        assert not chunk_processes()
+        spoil("none none 0 0")
+        run_chunks(spoiled_job, [links], LIMITS)
+    assert not chunk_processes()
+    assert chunks_of(spoiled_job) == chunks_of(done_job)
 
 
 @only_linux
