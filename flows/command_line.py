@@ -117,9 +117,9 @@ def _usage_error(error: Exception) -> int:
     if isinstance(error, typer.Abort):
         return 130
     # Any other message may quote a record; type and place suffice for a report.
-    print(
-        f"E-INTERNAL: an exception of type {type(error).__name__}; its message is withheld", file=sys.stderr
-    )
+    from tasks.protocol.stages import unforeseen
+
+    print(str(unforeseen(error)), file=sys.stderr)
     return 1
 
 

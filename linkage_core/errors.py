@@ -23,6 +23,7 @@ ERROR_CODES: dict[str, str] = {
     "E-DQ-REJECTS": "more rows break a field rule than the settings allow",
     "E-DQ-EXPECTATION": "a batch breaks a set-level expectation",
     "E-DQ-VOLUME": "far fewer or far more rows than the settings allow, or a delivery unlike those of the last nights",
+    "E-DQ-STALE": "the source has brought the same rows for more nights than the settings allow",
     "E-SPOOL": "the encrypted working file of a stage cannot be written or read",
     # the exchange
     "E-DLV-MISSING": "no complete delivery for this run is in the exchange",
@@ -47,7 +48,7 @@ ERROR_CODES: dict[str, str] = {
     "E-QUALITY-HELD": "the night's own estimates fall below the target: it waits for two persons' approval",
     "E-CHUNK-MEMORY": "a chunk of the linkage ran out of memory, in smaller pieces too",
     "E-CHUNK-DIED": "the process that computes a chunk of the linkage died, twice",
-    "E-CHUNK-FILE": "the linkage unit's working files cannot be written, or a chunk is missing",
+    "E-CHUNK-FILE": "the linkage unit's working files cannot be written or read, or a chunk is missing",
     "E-CLUSTER": "the Dask cluster cannot be reached or lost its workers",
     "E-KERNEL-INPUT": "arrays of the wrong shape or dtype reached a kernel",
     # the warehouse
@@ -64,6 +65,7 @@ ERROR_CODES: dict[str, str] = {
     "E-INTERCHANGE": "a file of CLKs, candidate pairs or links from other software is wrong",
     "E-INPUT": "an argument or input file is wrong",
     "E-OUTPUT": "an output file cannot be written",
+    "E-FILE": "a file or folder that a party works with cannot be read or written",
     "E-PREFECT": "the Prefect server cannot be reached or is not set up as the nights need",
     "E-SERVER": "a server that the demo starts did not come up",
     "E-TIMEOUT": "a stage or a party did not finish within its deadline",

@@ -11,6 +11,7 @@ from tasks.custodian.night_folder import night_folder
 from tasks.custodian.normalise import normalise_identifiers
 from tasks.custodian.report_delivery import report_delivery
 from tasks.custodian.settings import custodian_site
+from tasks.custodian.still_source import still_source
 from tasks.custodian.validate import validate_identifiers
 from tasks.custodian.witness import take_receipts
 from tasks.protocol.nights import night_of
@@ -29,6 +30,7 @@ def encode_and_deliver(as_of: str | None = None) -> None:
         with open_source(site) as snapshot:
             identifiers = extract_identifiers(snapshot, site, folder)
             content = extract_content(snapshot, site, folder)
+        still = still_source(identifiers, content, night, site)  # one that answers, and is no longer renewed
         validated = validate_identifiers(identifiers, night, site, folder)
         normalised = normalise_identifiers(validated, night, site, folder)
         encoded = encode_identifiers(normalised, site, folder)
@@ -36,4 +38,4 @@ def encode_and_deliver(as_of: str | None = None) -> None:
         deliver_content(content, night, site)
         name_sealed_people(encoded, night, site)  # ... the warehouse learns, the linkage unit does not
         deliver_encodings(encoded, night, site)  # part by part, the manifest last
-        report_delivery(night, site, encoded.sealed)  # what left, and what did not; it stays here
+        report_delivery(night, site, encoded.sealed, still)  # what left, and what did not; it stays here

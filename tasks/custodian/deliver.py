@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
@@ -58,6 +59,7 @@ from tasks.protocol.exchange import (
     remove_unfinished,
     write_file,
 )
+from tasks.protocol.output_files import replace_file
 from tasks.protocol.stages import announce, stage
 from tasks.protocol.watched import with_progress
 
@@ -177,12 +179,22 @@ def _base_of_changes(night: date, site: CustodianSite) -> tuple[DeliveredState |
 def _take_sequence(site: CustodianSite) -> int:
     """The next sequence number, remembered here too: an exchange that was emptied must not make one come twice."""
     memory = site.settings.state_folder / "last_sequence"
-    remembered = int(memory.read_text(encoding="ascii")) if memory.exists() else 0
+    remembered = _remembered_sequence(memory)
     sequence = max(next_sequence(site.settings.exchange, site.name), remembered + 1)
-    partial = memory.with_suffix(".partial")
-    partial.write_text(f"{sequence}\n", encoding="ascii")
-    partial.replace(memory)
+    replace_file(memory, f"{sequence}\n".encode("ascii"))
     return sequence
+
+
+def _remembered_sequence(memory: Path) -> int:
+    text = memory.read_bytes().strip() if memory.exists() else b"0"
+    if text.isdigit():
+        return int(text)
+    raise NightlinkError(
+        "E-FILE",
+        found=f"{memory}: {len(text)} bytes that are no number",
+        expected="the number of the last delivery, which none after it may have again",
+        remedy="Write the number of this custodian's newest delivery into it, as its folder in the exchange is named.",
+    )
 
 
 @dataclass(frozen=True)

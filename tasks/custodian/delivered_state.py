@@ -7,7 +7,6 @@ does not belong to what lies in the exchange, the next delivery is of all record
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +17,7 @@ from linkage_core.protocol.derived_keys import derive_key, framed_context
 from linkage_core.protocol.encoded_records import PSEUDONYM_DTYPE
 from linkage_core.protocol.record_state import ROW_DIGEST_DTYPE, StateRows
 from tasks.custodian.settings import CustodianSite
+from tasks.protocol.output_files import replace_file
 
 STATE_FILE = "delivered.state"
 """In the state folder; who removes it makes the next delivery one of all records."""
@@ -36,16 +36,10 @@ class DeliveredState:
 
 
 def remember_state(state: DeliveredState, site: CustodianSite) -> None:
-    """Write it down in place of the former one, whole or not at all."""
+    """Write it down in place of the former one, whole or not at all; E-OUTPUT when there is no room."""
     head = json.dumps([state.run_id, state.sequence, state.manifest_sha256]).encode()
     content = b"\n".join([head, state.rows.pseudonyms.tobytes() + state.rows.digests.tobytes()])
-    path = site.settings.state_folder / STATE_FILE
-    partial = path.with_suffix(".partial")
-    with open(os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as file:
-        file.write(_cipher(site).encrypt(content, [_context(site)]))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    replace_file(site.settings.state_folder / STATE_FILE, _cipher(site).encrypt(content, [_context(site)]))
 
 
 def remembered_state(site: CustodianSite) -> DeliveredState | None:

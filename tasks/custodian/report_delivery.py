@@ -7,6 +7,7 @@ names of columns, counts and digests; no value of a record; and it stays in the 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -51,7 +52,9 @@ _SEALED_LINE = (
 
 
 @stage("report delivery")
-def report_delivery(night: date, site: CustodianSite, sealed: SealedPeople | None = None) -> None:
+def report_delivery(
+    night: date, site: CustodianSite, sealed: SealedPeople | None = None, warnings: tuple[str, ...] = ()
+) -> None:
     """Write ``state_folder/reports/DATE.txt`` and ``.json`` about the night's newest delivery.
 
     People who do not exist are of the delivery, and not of the source: they are told apart, here alone.
@@ -60,7 +63,7 @@ def report_delivery(night: date, site: CustodianSite, sealed: SealedPeople | Non
     folder = complete_deliveries(site.settings.exchange, site.name, night.isoformat())[-1]
     data = read_file(folder, MANIFEST_NAME, MANIFEST_MAX_BYTES)
     manifest = open_manifest(data, site.signing_key.public_key())
-    report = _report(manifest, data, site, made_up)
+    report = replace(_report(manifest, data, site, made_up), warnings=warnings)
     home = site.settings.state_folder / "reports"
     home.mkdir(mode=0o700, exist_ok=True)
     path = home / f"{night.isoformat()}.txt"

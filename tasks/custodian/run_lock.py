@@ -5,6 +5,7 @@ The lock goes with its holder: when a process ends, however it ends, the system 
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 from collections.abc import Callable, Iterator
@@ -14,6 +15,9 @@ from typing import Any
 
 from linkage_core.errors import NightlinkError
 
+_HELD = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+"""What a system says of a lock that another process has; a file system that knows no locks says something else."""
+
 
 @contextmanager
 def run_lock(path: Path) -> Iterator[None]:
@@ -21,7 +25,9 @@ def run_lock(path: Path) -> Iterator[None]:
     with path.open("a+b") as file:
         try:
             _lock(file.fileno())
-        except OSError:
+        except OSError as error:
+            if error.errno not in _HELD:
+                raise
             locked = True
         else:
             locked = False

@@ -86,6 +86,9 @@ class QualitySettings(Settings):
     max_reject_share: Share = 0.05
     min_rows: Annotated[int, Field(ge=0)] = 1
     max_rows: Annotated[int, Field(ge=1)] = 50_000_000
+    warn_after_still_nights: Annotated[int, Field(ge=1)] = 2
+    most_still_nights: Annotated[int, Field(ge=1)] | None = None
+    """For how many nights the source may bring the very same rows: the first warns, the second refuses the night."""
     max_null_share: dict[str, Share] = {}
     """The largest share of missing values for a field; fields that are not named may be missing altogether."""
 

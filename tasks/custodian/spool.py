@@ -33,7 +33,12 @@ class RecordSpool:
         self._rows = 0
         self.misfits: list[Misfit] = []
         """What lay between the rows in a file of people and is no row, in order; none in a database."""
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except FileExistsError:  # our own mistake: a spool is made once
+            raise
+        except OSError as error:
+            raise _spool_error(f"a working file that cannot be made ({error.strerror})") from None
 
     def __repr__(self) -> str:
         return f"RecordSpool({self._path.name}, {self._rows} rows)"

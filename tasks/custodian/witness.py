@@ -7,7 +7,6 @@ kept under ``refused-`` as evidence, and nothing more is delivered.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from linkage_core.audit.checkpoints import Checkpoint
@@ -17,6 +16,7 @@ from linkage_core.errors import NightlinkError
 from linkage_core.protocol.delivery_manifest import WitnessedLog
 from tasks.custodian.settings import CustodianSite
 from tasks.protocol.exchange import read_receipt, receipt_name, receipt_names
+from tasks.protocol.output_files import replace_file
 from tasks.protocol.stages import announce, stage
 
 WITNESS_FOLDER = "witness"
@@ -70,9 +70,9 @@ def _take(name: str, site: CustodianSite, seen: Checkpoint | None) -> Checkpoint
         opened = _open(data, name, site)
         check_continues(opened, seen)
     except NightlinkError:
-        _keep(_home(site) / f"refused-{name}", data)
+        replace_file(_home(site) / f"refused-{name}", data)
         raise
-    _keep(_home(site) / name, data)
+    replace_file(_home(site) / name, data)
     return opened.checkpoint
 
 
@@ -94,12 +94,3 @@ def _home(site: CustodianSite) -> Path:
     home = site.settings.state_folder / WITNESS_FOLDER
     home.mkdir(mode=0o700, exist_ok=True)
     return home
-
-
-def _keep(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    with open(os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -15,7 +15,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter
 
+from linkage_core.errors import NightlinkError
 from linkage_core.linkage_unit.trained_model import TrainedModel
 from linkage_core.protocol.delivery_manifest import DeliveryManifest
 from linkage_core.protocol.encoded_evidence import EncodedEvidence, EvidenceAggregates
@@ -145,14 +147,37 @@ def read_column(folder: Path, spec: EvidenceSpec, name: str, start: int, stop: i
     """One column of some consecutive records, shape (stop - start, width)."""
     dtype, width = next((d, w) for n, d, w in ColumnLayout.of(spec).columns if n == name)
     offset = start * width * dtype.itemsize
-    array = np.fromfile(folder / name, dtype, (stop - start) * width, offset=offset)
-    return array.reshape(stop - start, width)
+    with _reading(f"the column {name}"):
+        array = np.fromfile(folder / name, dtype, (stop - start) * width, offset=offset)
+        return array.reshape(stop - start, width)
 
 
 def _mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int, int]) -> npt.NDArray[Any]:
     if 0 in shape:
         return np.empty(shape, dtype)
-    return np.memmap(path, dtype, "r", shape=shape).view(np.ndarray)
+    with _reading(f"the column {path.name}"):
+        return np.memmap(path, dtype, "r", shape=shape).view(np.ndarray)
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """E-CHUNK-FILE for a working file that is gone, cut short or not to be read.
+
+    A run that slept while a newer one published finds its files removed; the ledger's fence refuses it as well.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ValueError: shorter than it was written
+        how = error.strerror if isinstance(error, OSError) else "cut short"
+    else:
+        return
+    raise NightlinkError(
+        "E-CHUNK-FILE",
+        found=f"{what} of the night's work cannot be read ({how})",
+        expected="working files that nobody removes while a run is at work",
+        remedy="A newer run may have ended meanwhile and removed them. Run the night again if it is missing.",
+        transient=True,
+    )
 
 
 def _records(arrays: list[npt.NDArray[Any]]) -> EncodedRecords:
@@ -262,7 +287,8 @@ def begin_job(job: Job) -> None:
 
 def open_job(folder: Path) -> Job:
     """The job whose folder this is, as another process reads it."""
-    document = json.loads((folder / "job.json").read_bytes())
+    with _reading("job.json"):
+        document = json.loads((folder / "job.json").read_bytes())
     sides = [
         JobSide(s["manifest_sha256"], s["rows"], _AGGREGATES.validate_python(s["aggregates"], strict=False))
         for s in document["sides"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -81,7 +81,33 @@ def write_whole(path: Path | None, text: str) -> None:
         file.write(text.encode("utf-8"))
 
 
+def replace_file(path: Path, data: bytes) -> None:
+    """A small file of a party's own in place of what was there, whole or not at all, readable for its owner only.
+
+    Raises
+    ------
+    NightlinkError
+        E-OUTPUT when it cannot be written, such as on a full disk.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with _owner_only(partial) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        failure = cannot_write(path, error)
+    else:
+        return
+    raise failure
+
+
 def _owner_only(path: Path) -> BinaryIO:
+    # Process numbers come again, in a container all the time: what a killed one left must not be in the way.
+    path.unlink(missing_ok=True)
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
     return open(os.open(path, flags, 0o600), "wb")
 

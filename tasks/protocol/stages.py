@@ -6,6 +6,7 @@ and Prefect stores messages of exceptions in its database, its logs and its even
 
 from __future__ import annotations
 
+import errno
 import functools
 import sys
 import time
@@ -18,6 +19,15 @@ from linkage_core.errors import NightlinkError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_OF_FILES = frozenset(
+    getattr(errno, name, None)
+    for name in (
+        "EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "EFBIG", "EIO", "ENOENT", "EEXIST", "ENOTDIR", "EISDIR",
+        "ENOTEMPTY", "ELOOP", "ENAMETOOLONG", "EMFILE", "ENFILE", "ESTALE",
+    )
+)  # fmt: skip
+"""What a system says of files and folders; of sockets it says other things."""
+_CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def stage(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -50,7 +60,7 @@ def coded_errors_only(function: Callable[P, R]) -> Callable[P, R]:
         except NightlinkError as error:
             failure = error
         except Exception as error:
-            failure = _unforeseen(error)
+            failure = unforeseen(error)
         # Raised outside the handler, so that no hidden context travels along.
         failure.__cause__ = failure.__context__ = None
         raise failure.with_traceback(None)
@@ -58,7 +68,10 @@ def coded_errors_only(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-def _unforeseen(error: Exception) -> NightlinkError:
+def unforeseen(error: Exception) -> NightlinkError:
+    """The coded error in place of any other: E-FILE where the system refused a file, else E-INTERNAL."""
+    if isinstance(error, OSError) and error.errno in _OF_FILES:
+        return _refused_file(error)
     place = traceback.extract_tb(error.__traceback__)[-1]
     file = PurePath(place.filename).name
     return NightlinkError(
@@ -66,6 +79,21 @@ def _unforeseen(error: Exception) -> NightlinkError:
         found=f"an exception of type {type(error).__name__} raised in {file}, line {place.lineno}",
         expected="a stage that ends",
         remedy="The message is withheld, since it may quote a record. Report the type and the place.",
+    )
+
+
+def _refused_file(error: OSError) -> NightlinkError:
+    """Its path and the system's own word: paths here are made of settings, dates and numbers, never of a record."""
+    ours = [
+        f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(_CHECKOUT)
+    ]
+    place = f" ({PurePath(ours[-1].filename).name}, line {ours[-1].lineno})" if ours else ""
+    path = "a file" if error.filename is None else error.filename
+    return NightlinkError(
+        "E-FILE",
+        found=f"{path}: {error.strerror}{place}",
+        expected="files and folders that this party may read and write, with free space",
+        remedy="Make room, or mend owner and mode, and start again; what is half-written counts for nothing.",
     )
 
 

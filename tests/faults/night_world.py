@@ -425,10 +425,10 @@ def make_night_world(stack: ExitStack) -> NightWorld:
 
 def plant_into_sources(demo: DemoWorld) -> None:
     """The planted people into both sources of a stage that is set."""
-    plant_people(*(_source_superuser_url(demo, name) for name in CUSTODIANS))
+    plant_people(*(source_superuser_url(demo, name) for name in CUSTODIANS))
 
 
-def _source_superuser_url(demo: DemoWorld, name: str) -> str:
+def source_superuser_url(demo: DemoWorld, name: str) -> str:
     extractor = (demo.parties[name].folder / "secrets" / "source.url").read_text().strip()
     return demo.servers[name].superuser_url(extractor.rpartition("/")[2])
 

@@ -59,6 +59,44 @@ def test_a_custodian_without_room_for_its_working_files_delivers_nothing(night_w
     mended(night_world, night, served)
 
 
+CODES_OF_DISKS = {
+    "hospital": ("E-SPOOL", "E-OUTPUT", "E-FILE"),
+    "linkage_unit": ("E-CHUNK-FILE", "E-OUTPUT", "E-FILE"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("party", "name"), [("hospital", "hospital"), ("linkage_unit", "linkage-unit")])
+def test_whatever_room_is_left_a_party_ends_well_or_with_a_code_of_its_disk(
+    night_world: NightWorld, party: str, name: str
+) -> None:
+    """From no page at all up to enough: the disk is full at another file each time."""
+    night, served = night_world.next_night(), night_world.served_links()
+    if party == "linkage_unit":
+        deliver(night_world, night)
+    state, kept, ends = night_world.folder(name) / "state", night_world.root / "kept_state", []
+    subprocess.run(["cp", "-a", str(state), str(kept)], check=True)
+    for room_kib in [*range(0, 64, 8), 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096]:
+        with small_disk(state, 16 << 10):
+            subprocess.run(["cp", "-a", f"{kept}/.", str(state)], check=True)
+            room = os.statvfs(state)
+            (state / "filler").write_bytes(bytes(room.f_bavail * room.f_frsize - (room_kib << 10)))
+            running = night_world.run_party(party, night)
+            (state / "filler").unlink()
+            ends.append("well" if running.process.returncode == 0 else code_of(running))
+            if ends[-1] == "well":
+                break
+            assert ends[-1] in CODES_OF_DISKS[party], running.text
+            subprocess.run(["cp", "-a", f"{state}/.", str(kept)], check=True)  # what it remembers stays
+    shutil.rmtree(kept)
+    assert ends[-1] == "well" and len(ends) > 3, ends
+    mended(night_world, night, served)
+
+
+def code_of(running: RunningProcess) -> str:
+    return running.text.splitlines()[-1].partition(":")[0]
+
+
 def test_a_linkage_unit_without_room_for_its_working_files_publishes_nothing(night_world: NightWorld) -> None:
     night, served = night_world.next_night(), night_world.served_links()
     deliver(night_world, night)

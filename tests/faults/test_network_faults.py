@@ -169,6 +169,31 @@ def test_a_process_that_was_stopped_wakes_up_after_a_newer_night_and_publishes_n
     published_whole(night_world, newer, served)
 
 
+def test_a_process_that_was_stopped_before_a_newer_night_finds_its_files_gone_and_says_so(
+    night_world: NightWorld,
+) -> None:
+    """SIGSTOP before it compares; a newer night is published, and its working files are removed with the others."""
+    night, served = night_world.next_night(), night_world.served_links()
+    deliver(night_world, night)
+    zombie = night_world.start_party("linkage_unit", night)
+    zombie.wait_for("block records started")
+    os.kill(zombie.process.pid, signal.SIGSTOP)
+    try:
+        night_world.query(
+            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {UNIT_SESSIONS}"
+        )
+        newer = night_world.next_night()
+        assert night_world.run_night(newer).process.returncode == 0
+        whole = night_world.warehouse_digests()
+    finally:
+        os.kill(zombie.process.pid, signal.SIGCONT)
+
+    assert zombie.finish() == 1, zombie.text
+    assert zombie.text.splitlines()[-1].startswith("E-CHUNK-FILE: "), zombie.text
+    assert night_world.warehouse_digests() == whole
+    published_whole(night_world, newer, served)
+
+
 @pytest.mark.slow
 def test_a_warehouse_that_restarts_all_night_long_is_published_to_once(night_world: NightWorld) -> None:
     """An immediate shutdown and a start, again and again, while the linkage unit is at work (fault 24)."""

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from linkage_core.protocol.key_files import format_key_file
 from linkage_core.protocol.transfer_keys import agreement_public_hex
-from tests.faults.night_world import NightWorld
+from tests.faults.night_world import NightWorld, source_superuser_url
 from tests.faults.warehouse_whole import assert_warehouse_whole
 
 pytestmark = pytest.mark.timeout(240)
@@ -160,3 +161,34 @@ def test_a_batch_with_too_many_bad_rows_is_refused_as_a_whole(night_world: Night
     assert "R-TOO-LONG 2" in failed.text
     assert night_world.deliveries("pharmacy", night) == []
     assert night_world.served_links() == served
+
+
+def test_a_source_that_stands_still_is_refused_until_it_changes(night_world: NightWorld) -> None:
+    """It answers, and brings the same rows: a warning from the third night on, here a refusal, until a row changes."""
+    served = night_world.served_links()
+    nights = [night_world.next_night() for _ in range(5)]
+    assert night_world.run_party("hospital", nights[0]).process.returncode == 0
+    warned = night_world.run_party("hospital", nights[2])
+    assert warned.process.returncode == 0, warned.text
+    assert "WARNING: the source has not changed since" in warned.text
+    report = night_world.folder("hospital") / "state" / "reports" / f"{nights[2]}.txt"
+    assert "WARNING: the source has not changed since" in report.read_text()
+    with night_world.changed_settings("hospital", ("min_rows = 1", "min_rows = 1\nmost_still_nights = 1")):
+        still = night_world.run_night(nights[3])
+        assert still.process.returncode == 1, still.text
+        assert "hospital: E-DQ-STALE: " in still.text, still.text
+        assert night_world.served_links() == served
+        change_source(night_world, "UPDATE admission SET diagnosis_code = 'Z00' WHERE admission_id ="
+                      " (SELECT min(admission_id) FROM admission)")  # fmt: skip
+        again = night_world.run_night(nights[4])
+        assert again.process.returncode == 0, again.text
+        assert "hospital: WARNING: the source" not in again.text
+    assert night_world.served_links() == served
+    assert_warehouse_whole(night_world)
+
+
+def change_source(world: NightWorld, statement: str) -> None:
+    connection = psycopg2.connect(source_superuser_url(world.demo, "hospital"))
+    with connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+    connection.close()

@@ -6,6 +6,7 @@ import gc
 import subprocess
 import sys
 import traceback
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +59,32 @@ def test_an_unforeseen_error_keeps_its_type_and_place_and_loses_its_message() ->
     assert error.code == "E-INTERNAL"
     assert "ValueError" in str(error) and "test_stages.py, line" in str(error)
     assert error.__cause__ is None and error.__context__ is None
+
+
+def test_a_refused_file_is_told_with_its_path_and_the_systems_word(tmp_path: Path) -> None:
+    missing = tmp_path / "state" / "last_sequence"
+    error = _failure_of(coded_errors_only(missing.read_bytes))
+    assert error.code == "E-FILE"
+    assert f"{missing}: No such file or directory (stages.py, line" in str(error)
+    assert error.__cause__ is None and error.__context__ is None
+
+
+def test_a_full_disk_is_no_unforeseen_error() -> None:
+    @coded_errors_only
+    def fill() -> None:
+        with open("/dev/full", "wb") as file:
+            file.write(PLANTED.encode())
+
+    error = _failure_of(fill)
+    assert error.code == "E-FILE"
+    assert "found a file: No space left on device (test_stages.py, line" in str(error) and PLANTED not in str(
+        error
+    )
+
+
+def test_a_lost_connection_is_no_file() -> None:
+    failing = coded_errors_only(lambda: (_ for _ in ()).throw(ConnectionResetError(104, PLANTED)))
+    assert _failure_of(failing).code == "E-INTERNAL"
 
 
 def test_no_frame_of_the_failed_function_stays_reachable() -> None:
