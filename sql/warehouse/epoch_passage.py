@@ -40,3 +40,11 @@ def stage_passages(
             return staged.row_count
 
     return retry_transient(attempt, window_s=retry_window_s)
+
+
+def count_carried_holds(engine: Engine, run: LedgerRun) -> tuple[int, int]:
+    """Records of the project under a legal hold, and those of them that the staged pairs name anew."""
+    key = {"run_id": run.run_id, "fence": run.fence}
+    with warehouse_transaction(engine, doing="counting the legal holds that go on") as connection:
+        held, carried = connection.execute(text(_statements()["count_carried_holds"]), key).one()
+    return held, carried

@@ -21,7 +21,7 @@ from linkage_core.errors import NightlinkError
 from linkage_core.protocol.delivery_manifest import check_part
 from linkage_core.protocol.sealed_parts import open_part
 from linkage_core.protocol.transfer_keys import TransferSecret
-from sql.warehouse.epoch_passage import CarriedRow, stage_passages
+from sql.warehouse.epoch_passage import CarriedRow, count_carried_holds, stage_passages
 from sql.warehouse.ledger import read_head
 from tasks.linkage_unit.load import NightRun
 from tasks.linkage_unit.settings import LinkageUnit
@@ -48,6 +48,18 @@ def carry_over_epoch(run: NightRun, unit: LinkageUnit) -> None:
         announce(f"records of {custodian} that go on from the epoch {served.key_epoch}: {len(carried)}")
         rows += carried
     stage_passages(run.engine, run.ledger, rows)
+    _tell_of_holds(*count_carried_holds(run.engine, run.ledger))
+
+
+def _tell_of_holds(held: int, carried: int) -> None:
+    """A hold that no pair carries is still one of what was published under the former name, and of nothing new."""
+    if held:
+        announce(f"legal holds of records that go on: {carried} of {held}")
+    if carried < held:
+        announce(
+            "WARNING: the other holds keep what was published under former names alone. Of a record that is delivered"
+            " under a new name, set the hold anew (nightlink retention hold)"
+        )
 
 
 def _rows_of(custodian: str, former_epoch: str, unit: LinkageUnit) -> Iterator[CarriedRow]:

@@ -18,6 +18,7 @@ GRANT INSERT, DELETE ON linkage.link_staging, linkage.entity_staging, linkage.ep
 GRANT EXECUTE ON FUNCTION linkage.begin_run, linkage.count_link_changes, linkage.stage_matches_as_entities,
     linkage.carry_entity_ids, linkage.publish_run, linkage.fail_run, linkage.anyone_suppressed, linkage.suppressed_records, linkage.count_erasure,
     linkage.erase_record, linkage.count_expired, linkage.apply_retention, linkage.set_hold,
+    linkage.count_carried_holds,
     linkage.record_deleted_encodings, linkage.hold_night, linkage.queue_pairs, linkage.record_unsealed,
     review.verdicts TO linkage_loader;
 GRANT USAGE ON SCHEMA review TO linkage_loader;

@@ -283,6 +283,17 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     ON CONFLICT DO NOTHING
 $$;
 
+CREATE OR REPLACE FUNCTION linkage.count_carried_holds(p_run_id text, p_fence bigint, OUT held bigint, OUT carried bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    WITH hold AS (SELECT h.tag FROM access.legal_hold AS h JOIN linkage.link_run AS r ON r.project = h.project
+                   WHERE r.run_id = p_run_id AND r.fence = p_fence AND h.tag IS NOT NULL)
+    SELECT count(*), count(*) FILTER (WHERE hold.tag IN (
+        SELECT access.suppression_tag(e.custodian, e.former_record) FROM linkage.epoch_staging AS e
+         WHERE e.run_id = p_run_id AND e.fence = p_fence)) FROM hold
+$$;
+COMMENT ON FUNCTION linkage.count_carried_holds IS
+    'How many records of the run''s project are held, and how many of them go on in its key epoch under another pseudonym.';
+
 CREATE OR REPLACE FUNCTION linkage.count_link_changes(
     p_run_id text, p_fence bigint, p_link_count bigint,
     OUT links_opened bigint, OUT links_closed bigint, OUT links_kept bigint)

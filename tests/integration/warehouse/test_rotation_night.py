@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,7 +21,9 @@ from tasks.custodian.deliver import deliver_encodings
 from tasks.custodian.night_folder import night_folder
 from tasks.custodian.retire import delete_retired
 from tasks.custodian.settings import CustodianSite, FileSource
-from tasks.linkage_unit.forget import erase_records
+from tasks.linkage_unit import epoch_passage
+from tasks.linkage_unit.forget import change_hold, erase_records
+from tasks.linkage_unit.settings import LinkageUnit
 from tasks.linkage_unit.verify_audit import verify_audit
 from tests.integration.warehouse.warehouse_nights import Warehouse
 from tests.reference.small_world import (
@@ -74,6 +76,9 @@ class Rotation:
     warehouse: Warehouse
     erased: int
     members: list[dict[str, str]]
+    units: dict[str, LinkageUnit]
+    held: int = -1
+    said: list[str] = field(default_factory=list)
 
     def rows(self, query: str) -> list[tuple]:
         return self.warehouse.as_superuser(query)
@@ -101,7 +106,8 @@ def rotation(warehouse: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> 
     }
     admit_research(warehouse.engine(OWNER), RESEARCHER, [unit.protocol.project])
     patch = pytest.MonkeyPatch()
-    told = Rotation(folder, warehouse, 0, [])
+    told = Rotation(folder, warehouse, 0, [], units)
+    patch.setattr(epoch_passage, "announce", told.said.append)
 
     def link(number: int, epoch: str) -> None:
         for custodian in CUSTODIANS:
@@ -114,6 +120,9 @@ def rotation(warehouse: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> 
     former = pseudonyms(site_of(folder, "hospital", FORMER))
     told.erased = next(n for n, record in enumerate(former) if record in told.members[0])
     erase_records(units[FORMER], "hospital", [former[told.erased]])
+    told.held = next(n for n, record in enumerate(former) if n != told.erased and record in told.members[0])
+    for record in (former[told.held], str(uuid.uuid4())):  # of the other no pair tells
+        assert change_hold(units[FORMER], "hospital", record, held=True)
     told.members[0] = open_members(warehouse)
     with pytest.raises(NightlinkError, match="E-KEY-EPOCH"):
         carry(folder, "hospital", "2025")
@@ -149,6 +158,14 @@ def test_who_was_erased_under_the_former_name_stays_away_under_the_new_one(rotat
     assert (
         rotation.rows(f"SELECT * FROM linkage.link WHERE '{new}' IN (record_a::text, record_b::text)") == []
     )
+
+
+def test_who_is_held_stays_held_under_the_new_name_and_a_hold_left_behind_is_told(rotation: Rotation) -> None:
+    new = pseudonyms(site_of(rotation.folder, "hospital", NEW))[rotation.held]
+    with pytest.raises(NightlinkError, match="E-LEGAL-HOLD"):
+        erase_records(rotation.units[NEW], "hospital", [new])
+    assert "legal holds of records that go on: 1 of 2" in rotation.said
+    assert any(line.startswith("WARNING: the other holds") for line in rotation.said)
 
 
 def test_nothing_of_the_former_epoch_is_kept_and_the_log_says_who_deleted_it(rotation: Rotation) -> None:

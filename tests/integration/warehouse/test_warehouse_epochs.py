@@ -9,10 +9,12 @@ import psycopg2
 import pytest
 
 from linkage_core.audit.audit_events import RecordErased, canonical_event
-from sql.warehouse.epoch_passage import stage_passages
+from linkage_core.errors import NightlinkError
+from sql.warehouse.epoch_passage import count_carried_holds, stage_passages
 from sql.warehouse.erasure import Erasure, erase_record, suppressed_records
 from sql.warehouse.ledger import LedgerRun, begin_run
 from tests.integration.warehouse.test_warehouse_entities import changes, members
+from tests.integration.warehouse.test_warehouse_erasure import erase, hold, retain
 from tests.integration.warehouse.warehouse_nights import Nights, day, link
 
 
@@ -110,6 +112,39 @@ def test_who_was_erased_stays_away_in_the_new_epoch(nights: Nights) -> None:
     nights.publish(run, [])
     assert staged(nights) == 0
     assert suppressed_records(loader, "hospital", [mine]) == {mine}, "and in every later night"
+
+
+def test_a_hold_goes_on_under_the_new_name_and_one_that_cannot_is_counted(nights: Nights) -> None:
+    """Retention, erasure and the rotation with holds in place: what is held is kept under either name."""
+    held, gone, free = link(), link(), link()
+    pairs = [(row[0], row[1]) for row in (held, free)]
+    nights.night("n0", [held, gone, free])
+    for row in (held, gone):
+        assert hold(nights, row[0])
+    new, run = fresh(pairs), begin(nights, 1)
+    stage_passages(nights.warehouse.loader, run, passage(pairs, new))
+    assert count_carried_holds(nights.warehouse.loader, run) == (2, 1), "whom no custodian carried is told"
+    nights.publish(run, [link(a=new[a], b=new[b]) for a, b in pairs])
+    for name in (held[0], new[held[0]], gone[0]):
+        with pytest.raises(NightlinkError, match="E-LEGAL-HOLD"):
+            erase(nights, "hospital", name)
+    # The links of the former epoch ended with it: those of the two that are held stay, and the third's goes.
+    assert retain(nights, day(3)).links == 1
+    assert erase(nights, "hospital", new[free[0]]).links == 1
+    assert hold(nights, new[held[0]], held=False)
+    assert erase(nights, "hospital", new[held[0]]).links == 1
+    with pytest.raises(NightlinkError, match="E-LEGAL-HOLD"):
+        erase(nights, "hospital", held[0])
+
+
+def test_without_a_passage_every_hold_is_counted_as_left_behind(nights: Nights) -> None:
+    row = link()
+    nights.night("n0", [row])
+    assert hold(nights, row[0])
+    run = begin(nights, 1)
+    assert stage_passages(nights.warehouse.loader, run, []) == 0
+    assert count_carried_holds(nights.warehouse.loader, run) == (1, 0)
+    nights.publish(run, [])
 
 
 def test_a_pseudonym_cannot_continue_two(nights: Nights) -> None:
