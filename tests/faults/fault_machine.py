@@ -113,7 +113,9 @@ class FaultMachine(RuleBasedStateMachine):
         super().__init__()
         self.links = self.world.served_links()
         self.version = version_of(self.world.demo.warehouse_urls["researcher"])
-        self.night, self.published, self.unit_died = self.world.next_night(), False, False
+        self.night, self.published = self.world.next_night(), False
+        # The history before this one may have ended with a linkage unit that was killed.
+        self.unit_died = self.world.query(RULES[DEAD]) != []
         self.reader = Reader(self.world)
 
     def teardown(self) -> None:
@@ -312,18 +314,20 @@ class FaultMachine(RuleBasedStateMachine):
         self.unit_died = self.unit_died and not self.published
         for rule_, breaches in RULES.items():
             if not (rule_ == DEAD and self.unit_died):
-                self._check(
-                    rule_.partition(":")[0] if rule_[0] == "I" else "I1", not self.world.query(breaches)
-                )
+                name = rule_.partition(":")[0] if rule_[0] == "I" else "I1"
+                self._check(name, self.world.query(breaches) == [], running, rule_)
         published = self.world.query("SELECT count(*) FROM linkage.link_run WHERE status = 'published'")
         self._check("I5", [(len(self.world.verify().nights),)] == published)
         self._check("I6", self.world.find_leaks() == [])
 
-    def _check(self, invariant: str, holds: bool, running: RunningProcess | None = None) -> None:
+    def _check(
+        self, invariant: str, holds: bool, running: RunningProcess | None = None, rule_: str = ""
+    ) -> None:
         self.record.checks[invariant] += 1
         if not holds:
             self.record.broken[invariant] += 1
-        assert holds, f"{invariant} of the night {self.night}:\n{running.text if running else ''}"
+        words = running.text if running else ""
+        assert holds, f"{invariant} {rule_} of the night {self.night}:\n{words}"
 
 
 def drive(world: NightWorld, record: FaultRecord, *, examples: int, steps: int) -> FaultRecord:
