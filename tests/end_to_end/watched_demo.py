@@ -57,6 +57,9 @@ def main(out: Path) -> None:
         world = NightWorld(worlds[-1], stack, began)
         seen = look_at(world, figures, root / "prefect_told")
         seen |= fail_in_four_ways(world, figures)
+        write_list(figures["prefect_ui"] + "/api", "flow_runs", root / "prefect_told")
+        seen["states_after_the_failures"] = states_of_flow_runs(root / "prefect_told")
+        seen |= press_retry(world, figures["prefect_ui"] + "/api")
         seen |= look_again(world, figures["prefect_ui"] + "/api", root / "prefect_told")
         (out / "seen.json").write_text(json.dumps(seen, default=str))
 
@@ -100,6 +103,41 @@ def fail_in_four_ways(world: NightWorld, figures: dict[str, Any]) -> dict[str, A
     with hospitals_flow_run_killed(world):
         failures["flow run killed"] = run_failing_night(world)
     return {"failures": failures, "served_through_all_of_them": world.served_links() == served != []}
+
+
+def press_retry(world: NightWorld, api: str) -> dict[str, Any]:
+    """Retry, pressed in Prefect's UI: on the night whose custodian was killed, then on that custodian's own run."""
+    night = world.last_night.isoformat()
+    ended = {"night": retry(api, f"night {night}")}
+    published, before = world.ledger(night), (world.warehouse_digests(), exchange_digests(world))
+    ended["custodian"] = retry(api, f"hospital {night}")
+    return {
+        "retried": ended,
+        "published_by_the_retry": published,
+        "changed_by_the_second_retry": before != (world.warehouse_digests(), exchange_digests(world)),
+    }
+
+
+def exchange_digests(world: NightWorld) -> dict[str, str]:
+    return world.file_digests(world.root / "exchange")
+
+
+def retry(api: str, name: str) -> str:
+    """What the button sends, for the oldest run of this name that did not complete; its state at its new end."""
+    unfinished = {"name": {"any_": [name]}, "state": {"type": {"any_": ["FAILED", "CRASHED"]}}}
+    [run, *_] = post(f"{api}/flow_runs/filter", {"flow_runs": unfinished, "sort": "EXPECTED_START_TIME_ASC"})
+    state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}
+    assert (
+        post(f"{api}/flow_runs/{run['id']}/set_state", {"state": state, "force": True})["status"] == "ACCEPT"
+    )
+    give_up = time.monotonic() + 150
+    while time.monotonic() < give_up:
+        [now] = post(f"{api}/flow_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
+        if now["run_count"] > run["run_count"] and now["state_type"] in ("COMPLETED", "FAILED", "CRASHED"):
+            announce(f"-- {name} retried: {now['state_name']}, run {now['run_count']}")
+            return str(now["state_name"])
+        time.sleep(0.5)
+    return f"not ended: {now['state_name']}"
 
 
 def run_failing_night(world: NightWorld) -> tuple[float, str]:
