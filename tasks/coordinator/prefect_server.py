@@ -55,7 +55,8 @@ def put_automations(client: SyncPrefectClient, wanted: Iterable[AutomationCore])
 def _as_stored(automation: AutomationCore) -> dict[str, Any]:
     from prefect.events.schemas.automations import AutomationCore
 
-    return AutomationCore.model_validate(automation.model_dump()).model_dump(mode="json", exclude={"tags"})
+    # Not as JSON: there a set becomes a list, in whatever order, and what is the same would be called changed.
+    return AutomationCore.model_validate(automation.model_dump()).model_dump(exclude={"tags"})
 
 
 def notification_block(client: SyncPrefectClient, name: str) -> UUID:
