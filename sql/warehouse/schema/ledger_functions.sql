@@ -214,14 +214,20 @@ BEGIN
     -- Each old entity goes where most of its records are now (ties: the lowest staged id); of those that go to one
     -- place, the one with most records there gives its id (ties: the lowest id). What does so is a function of the two
     -- nights' tables alone: no order of rows enters.
-    WITH overlap AS (
-        SELECT m.entity_id AS old, s.entity_id AS staged, count(*) AS shared
+    -- Materialized, so that members are met by their records: a planner that knows nothing of them yet (a second night
+    -- within the minute) would meet them by custodian alone, each with each.
+    WITH continued AS MATERIALIZED (
+        SELECT s.entity_id, s.custodian, coalesce(e.former_record, s.record) AS record
           FROM linkage.entity_staging AS s
           LEFT JOIN linkage.epoch_staging AS e ON e.run_id = p_run_id AND e.fence = p_fence
            AND e.record = s.record AND e.custodian = s.custodian
+         WHERE s.run_id = p_run_id AND s.fence = p_fence),
+    overlap AS (
+        SELECT m.entity_id AS old, s.entity_id AS staged, count(*) AS shared
+          FROM continued AS s
           JOIN linkage.entity_member AS m ON m.project = v_run.project AND m.valid_to = 'infinity'
-           AND m.record = coalesce(e.former_record, s.record) AND m.custodian = s.custodian
-         WHERE s.run_id = p_run_id AND s.fence = p_fence GROUP BY m.entity_id, s.entity_id),
+           AND m.record = s.record AND m.custodian = s.custodian
+         GROUP BY m.entity_id, s.entity_id),
     choice AS (SELECT DISTINCT ON (old) old, staged, shared FROM overlap ORDER BY old, shared DESC, staged),
     heir AS (SELECT DISTINCT ON (staged) staged, old FROM choice ORDER BY staged, shared DESC, old),
     named AS (
@@ -357,7 +363,8 @@ BEGIN
     DELETE FROM linkage.link_staging AS s WHERE s.run_id = p_run_id;
     DELETE FROM linkage.entity_staging AS s WHERE s.run_id = p_run_id;
     DELETE FROM linkage.epoch_staging AS s WHERE s.run_id = p_run_id;
-    ANALYZE linkage.link;  -- so that readers' first queries after a night are planned for what is there
+    -- So that readers' first queries after a night, and a next night within the minute, are planned for what is there.
+    ANALYZE linkage.link, linkage.entity_member;
     PERFORM audit.check_event(p_event, jsonb_build_object('kind', 'night_published', 'run_id', p_run_id,
         'project', v_run.project, 'as_of', v_run.as_of, 'fence', p_fence,
         'protocol_fingerprint', v_run.protocol_fingerprint, 'code_version', v_run.code_version,

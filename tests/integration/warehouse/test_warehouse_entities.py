@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import uuid
 
 import psycopg2
@@ -108,6 +109,32 @@ def test_ids_are_carried_as_the_slow_twin_carries_them(nights: Nights, seed: int
             assert digest_of_entity_rows(
                 read_entities_of_run(connection, run.run_id)
             ) == digest_of_entity_rows(table)
+
+
+def test_members_are_met_by_their_records_also_by_a_planner_that_knows_nothing_of_them(
+    nights: Nights, warehouse: Warehouse
+) -> None:
+    """A second night within the minute met 240,000 members with each other by custodian alone, and did not end."""
+    rows = [link() for _ in range(200)]
+    nights.night("n0", rows)
+    run = nights.begin("n1", day(1))
+    connection = psycopg2.connect(warehouse.superuser_url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("DELETE FROM pg_statistic WHERE starelid = 'linkage.entity_member'::regclass")
+        cursor.execute(
+            "INSERT INTO linkage.entity_staging (run_id, fence, entity_id, custodian, record)"
+            " SELECT %s, %s, entity_id, custodian, record FROM linkage.entity_member WHERE project = %s",
+            (run.run_id, run.fence, nights.project),
+        )
+        cursor.execute(
+            "LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0;"
+            " SET auto_explain.log_nested_statements = on; SET auto_explain.log_level = notice"
+        )
+        cursor.execute("SELECT linkage.carry_entity_ids(%s, %s)", (run.run_id, run.fence))
+    plans = "".join(connection.notices)
+    connection.close()
+    assert "m.record" in plans, "the plans were told"
+    assert re.findall(r"Hash Cond: \(\w+\.custodian = \w+\.custodian\)", plans) == []
 
 
 def test_publishing_again_changes_no_id_and_tells_nothing_twice(nights: Nights, warehouse: Warehouse) -> None:
