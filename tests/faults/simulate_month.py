@@ -31,7 +31,13 @@ from tasks.protocol.settings_files import read_protocol
 from tests.faults.month_faults import MONTH_OF_FAULTS, Fault
 from tests.faults.month_people import MonthPeople, people_of_month
 from tests.faults.month_picture import draw_month
-from tests.faults.night_world import FIRST_NIGHT, NightWorld, RunningProcess, plant_into_sources
+from tests.faults.night_world import (
+    FIRST_NIGHT,
+    NightWorld,
+    RunningProcess,
+    plant_into_sources,
+    source_superuser_url,
+)
 from tests.faults.planted_people import HOSPITAL_ID, PHARMACY_ID, TEN_PEOPLE
 from tests.faults.warehouse_whole import assert_warehouse_whole
 
@@ -141,16 +147,11 @@ def set_month(stack: ExitStack, people_a_side: int, nights: int) -> Month:
     truth = demo.people.truth
     pairs = list(zip(truth["rid_a"].to_pylist(), truth["rid_b"].to_pylist(), strict=True))
     people = people_of_month(
-        {name: source_superuser_url(world, name) for name in CUSTODIANS}, demo.fills, pairs,
+        {name: source_superuser_url(demo, name) for name in CUSTODIANS}, demo.fills, pairs,
         newcomers=max(200, people_a_side * nights // 500), seed=SEED,
     )  # fmt: skip
     people.pairs.update({HOSPITAL_ID.format(n): PHARMACY_ID.format(n) for n in range(len(TEN_PEOPLE))})
     return Month(world, people, nights, {name: demo.keys[name].site for name in CUSTODIANS})
-
-
-def source_superuser_url(world: NightWorld, custodian: str) -> str:
-    extractor = (world.folder(custodian) / "secrets" / "source.url").read_text().strip()
-    return world.demo.servers[custodian].superuser_url(extractor.rpartition("/")[2])
 
 
 def say(line: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.night_world import NightWorld, _all_rows, _source_superuser_url
+from tests.faults.night_world import NightWorld, _all_rows, source_superuser_url
 from tests.faults.warehouse_whole import assert_warehouse_whole
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -37,7 +37,7 @@ def _export(world: NightWorld) -> Path:
     with path.open("w", newline="", encoding="utf-16") as file:
         writer = csv.writer(file, delimiter=";")
         writer.writerow([headers.get(name, name) for name in columns])
-        writer.writerows(_all_rows(_source_superuser_url(world.demo, "hospital"), statement))
+        writer.writerows(_all_rows(source_superuser_url(world.demo, "hospital"), statement))
     owner = path.parent.stat()
     os.chown(path, owner.st_uid, owner.st_gid)
     path.chmod(0o600)
