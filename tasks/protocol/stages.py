@@ -83,12 +83,19 @@ def unforeseen(error: Exception) -> NightlinkError:
 
 
 def _refused_file(error: OSError) -> NightlinkError:
-    """Its path and the system's own word: paths here are made of settings, dates and numbers, never of a record."""
+    """Its path and the system's own word: paths here are absolute, made of settings, dates and numbers.
+
+    Any other name may be a record's value that somebody took for a file: it is withheld.
+    """
     ours = [
         f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(_CHECKOUT)
     ]
     place = f" ({PurePath(ours[-1].filename).name}, line {ours[-1].lineno})" if ours else ""
-    path = "a file" if error.filename is None else error.filename
+    path = (
+        error.filename
+        if isinstance(error.filename, str) and PurePath(error.filename).is_absolute()
+        else "a file"
+    )
     return NightlinkError(
         "E-FILE",
         found=f"{path}: {error.strerror}{place}",

@@ -174,3 +174,12 @@ def test_a_loaded_prefect_without_a_run_is_no_flow_run(capsys: pytest.CaptureFix
     announce("outside")
     assert capsys.readouterr().err == "outside\n"
     gc.collect()
+
+
+def test_a_value_that_was_taken_for_a_file_is_withheld() -> None:
+    def opens_a_value() -> None:
+        Path(PLANTED).read_bytes()
+
+    with pytest.raises(NightlinkError) as caught:
+        coded_errors_only(opens_a_value)()
+    assert caught.value.code == "E-FILE" and PLANTED not in str(caught.value)
